@@ -1,0 +1,1 @@
+"""What a user writes: a model and its data, in a package of its own."""

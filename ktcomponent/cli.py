@@ -1,0 +1,219 @@
+"""The command line: what a container runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ktcomponent.errors import KtcomponentError
+from ktcomponent.step import exit_codes
+from ktcomponent.step.plan import Plan, parse_time
+from ktcomponent.version import __version__
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _JsonObject(click.ParamType[Any]):
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        try:
+            parsed = json.loads(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is no JSON: {error}.", param, ctx)
+        if not isinstance(parsed, dict):
+            self.fail(f"expected a JSON object, got {value!r}.", param, ctx)
+        return parsed
+
+
+def _search_options(required: bool) -> Callable[[F], F]:
+    """The options that say what is tuned, and with what."""
+
+    def add(command: F) -> F:
+        for option in (
+            click.option(
+                "--owner",
+                default="",
+                help="Who claims trials; a fresh id by default. A retry must use the same.",
+            ),
+            click.option(
+                "--oracle",
+                type=_JsonObject(),
+                help='How to search, as JSON: {"class": ..., "objective": ..., "max_trials": ...}.',
+            ),
+            click.option(
+                "--search-kwargs",
+                type=_JsonObject(),
+                default="{}",
+                help="Keyword arguments of search, as JSON.",
+            ),
+            click.option(
+                "--search-args",
+                metavar="MODULE:NAME",
+                help="A function that returns the (args, kwargs) of search.",
+            ),
+            click.option(
+                "--hypermodel",
+                required=required,
+                metavar="MODULE:NAME",
+                help="What to tune: build(hp), objective(hp), a HyperModel, a Tuner, or a function that makes one.",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ktcomponent")
+def cli() -> None:
+    """Durable hyperparameter search: its whole state is a study on object storage."""
+
+
+@cli.command()
+@click.option("--study", required=True, metavar="URL", help="Where the study lies.")
+@_search_options(required=True)
+def prepare(study: str, **options: Any) -> int:
+    """Create a study, or check that it fits; changed settings are taken over."""
+    from ktcomponent.report import status, status_text
+    from ktcomponent.step import resolve
+    from ktcomponent.storage import open_storage
+    from ktcomponent.study import Study, Writer, incarnations
+    from ktcomponent.tuners.host import Host, Limits, hosting
+
+    plan = _plan(study, **options)
+    storage = open_storage(plan.study)
+    with tempfile.TemporaryDirectory(prefix="ktcomponent-") as scratch:
+        writer = Writer(plan.owner, incarnations.new_incarnation())
+        found = Study.find(storage)
+        with hosting(Host(storage, writer, Path(scratch), Limits(), study_wins=False)):
+            resolve.make_tuner(plan, found.state if found else None)
+    click.echo(status_text(status(Study.open(storage))))
+    return exit_codes.DONE
+
+
+@cli.command()
+@click.option(
+    "--study", required=True, metavar="URL", help="Where the study lies; created where there is none."
+)
+@_search_options(required=True)
+@click.option("--batch-size", type=click.IntRange(min=1), help="How many trials to run; no limit by default.")
+@click.option(
+    "--max-runtime", type=click.FloatRange(min=0), metavar="SECONDS", help="Then claim no more trials."
+)
+@click.option(
+    "--deadline", metavar="TIME", help="From this moment (ISO 8601) on the search is over for everybody."
+)
+@click.option(
+    "--max-wait",
+    type=click.FloatRange(min=0),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait while only others have something to do.",
+)
+@click.option("--parent", type=int, hidden=True, help="End with the process of this id.")
+def step(study: str, parent: int | None, **options: Any) -> int:
+    """Run one batch of trials.
+
+    Ends with 0 (batch done), 99 (the search is over), 2 (a retry can't help), 75 (told to end, or the
+    infrastructure failed: retry) or another code (unexpected: retry).
+    """
+    from ktcomponent.step.supervisor import Supervisor
+
+    return Supervisor(_plan(study, **options), parent).run()
+
+
+@cli.command()
+@click.argument("url")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(url: str, as_json: bool) -> int:
+    """Show how far a search is."""
+    from ktcomponent import report
+    from ktcomponent.storage import open_storage
+    from ktcomponent.study import Study
+
+    told = report.status(Study.open(open_storage(url)))
+    click.echo(json.dumps(told) if as_json else report.status_text(told))
+    return exit_codes.DONE
+
+
+@cli.command()
+@click.argument("url")
+@click.option("--reason", default="stopped by hand", show_default=True, help="Kept in the study.")
+def stop(url: str, reason: str) -> int:
+    """End a search: no trial is claimed any more, running ones may finish."""
+    from ktcomponent.storage import open_storage
+    from ktcomponent.study import Study, Writer, incarnations
+
+    study = Study.open(open_storage(url))
+    writer = Writer(incarnations.new_owner(), incarnations.new_incarnation())
+    if incarnations.stop(study, writer, reason):
+        click.echo(f"stopped {study.url}")
+    else:
+        click.echo(f"{study.url} was over already: {(study.state.stop or {}).get('reason')}")
+    return exit_codes.DONE
+
+
+@cli.command()
+@click.argument("url")
+@click.option("--to", metavar="URL", help="The folder to write to; a folder of the study by default.")
+@_search_options(required=False)
+@click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="How many models.")
+@click.option(
+    "--min-trials",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Fail with fewer completed trials.",
+)
+def export(url: str, to: str | None, top_k: int, min_trials: int, **options: Any) -> int:
+    """Publish the best hyperparameters, models and the table of trials."""
+    from ktcomponent.export import export as write_export
+
+    plan = _plan(url, **options) if options["hypermodel"] else None
+    target, manifest = write_export(url, to, plan=plan, top_k=top_k, min_trials=min_trials)
+    partial = ", partial: the search has not ended" if manifest["partial"] else ""
+    click.echo(
+        f"exported trial {manifest['trial']} (score {manifest['score']:.6g}) and {len(manifest['models'])} models "
+        f"to {target}{partial}"
+    )
+    return exit_codes.DONE
+
+
+def _plan(study: str, **options: Any) -> Plan:
+    from ktcomponent.study import incarnations
+
+    plan = Plan(study=study, **{**options, "owner": options["owner"] or incarnations.new_owner()})
+    if plan.deadline is not None:
+        plan = dataclasses.replace(plan, deadline=parse_time(plan.deadline).isoformat())
+    return plan
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs a command; user's mistakes end with one message and code 2, never with a traceback."""
+    try:
+        code = cli.main(args, prog_name="ktcomponent", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        code = 130
+    except KtcomponentError as error:
+        click.echo(f"ktcomponent: {error}", err=True)
+        code = error.exit_code
+    except Exception:  # noqa: BLE001 - the last resort: an unexpected error, to be retried
+        traceback.print_exc()
+        code = exit_codes.UNEXPECTED
+    sys.exit(code or 0)

@@ -1,0 +1,213 @@
+"""Publishing the result of a search: best hyperparameters, models, the table of trials, and a manifest."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import importlib.metadata
+import io
+import json
+import platform
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ktcomponent.errors import ConfigurationError, TooFewTrials
+from ktcomponent.objective import create_objective
+from ktcomponent.step.plan import Plan
+from ktcomponent.storage import Storage, open_storage
+from ktcomponent.study import Study, Writer, artifacts, incarnations, layout
+from ktcomponent.study.state import StudyState
+from ktcomponent.trial import TrialStatus
+
+MANIFEST = "manifest.json"
+HYPERPARAMETERS = "best_hyperparameters.json"
+TRIALS = "trials.csv"
+
+_LIBRARIES = (
+    "ktcomponent",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "fsspec",
+)
+
+
+def export(
+    study_url: str,
+    to: str | None = None,
+    *,
+    plan: Plan | None = None,
+    top_k: int = 1,
+    min_trials: int = 1,
+) -> tuple[str, dict[str, Any]]:
+    """Writes the result of a study to a folder; the manifest comes last, so who sees it sees a whole export.
+
+    Args:
+        study_url: The study.
+        to: The folder; `exports/commit-<n>` of the study by default. An export that lies there is replaced.
+        plan: With a hypermodel, to rebuild models; None exports none.
+        top_k: How many models.
+        min_trials: How many trials must have completed.
+
+    Returns:
+        The folder's URL and the manifest. `partial` in it says that the search had not ended.
+
+    Raises:
+        TooFewTrials: If fewer trials completed.
+    """
+    study = Study.open(open_storage(study_url))
+    state = study.state
+    best = best_trials(state)
+    if len(best) < max(min_trials, 1):
+        raise TooFewTrials(
+            f"The study {study_url} has {len(best)} completed trials; an export needs at least {max(min_trials, 1)}. "
+            "Run more trials, or lower min_trials."
+        )
+    target_url = to or f"{study_url.rstrip('/')}/{layout.export(f'commit-{state.seq}')}"
+    target = open_storage(target_url)
+    with tempfile.TemporaryDirectory(prefix="ktcomponent-") as scratch:
+        folder = Path(scratch, "export")
+        folder.mkdir()
+        (folder / HYPERPARAMETERS).write_text(_hyperparameters_json(state, best[0]))
+        (folder / TRIALS).write_text(trials_table(state), newline="")
+        models = []
+        if plan is not None:
+            models = _write_models(plan, study, best[:top_k], folder, Path(scratch, "trials"))
+        manifest = _manifest(state, study.url, best[0], models, folder)
+        _publish(target, folder, manifest)
+    return target.url, manifest
+
+
+def read_manifest(target: Storage) -> dict[str, Any]:
+    """The manifest of an export.
+
+    Raises:
+        ConfigurationError: If there is no (whole) export.
+    """
+    data = target.get(MANIFEST)
+    if data is None:
+        raise ConfigurationError(f"There is no export at {target.url}: it has no {MANIFEST}.")
+    manifest: dict[str, Any] = json.loads(data)
+    return manifest
+
+
+def best_trials(state: StudyState) -> list[str]:
+    """Ids of the completed trials, best first."""
+    objective = create_objective(state.config["oracle"]["objective"])
+    sign = -1.0 if objective.direction == "max" else 1.0
+    completed = {i: t for i, t in state.trials.items() if t["status"] == TrialStatus.COMPLETED}
+    return sorted(completed, key=lambda i: (sign * float(completed[i]["score"]), completed[i]["number"]))
+
+
+def trials_table(state: StudyState) -> str:
+    """All trials as CSV: one line a trial, its values under `hp.<name>`."""
+    names = list(dict.fromkeys(name for trial in state.trials.values() for name in trial["values"]))
+    fixed = ["trial", "number", "status", "score", "best_step", "attempts"]
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow([*fixed, *(f"hp.{name}" for name in names), "message"])
+    for trial_id, trial in sorted(state.trials.items(), key=lambda item: item[1]["number"]):
+        attempts = state.leases.get(trial_id, {}).get("attempt", 0)
+        row = [trial_id, trial["number"], trial["status"], trial["score"], trial["best_step"], attempts]
+        values = [trial["values"].get(name, "") for name in names]
+        table.writerow([*row, *values, (trial["message"] or "").strip().split("\n")[-1]])
+    return text.getvalue()
+
+
+def _hyperparameters_json(state: StudyState, trial_id: str) -> str:
+    trial = state.trials[trial_id]
+    space = state.document["oracle"]["hyperparameters"]["space"]
+    best = {
+        "trial_id": trial_id,
+        "objective": state.config["oracle"]["objective"],
+        "score": trial["score"],
+        "values": trial["values"],
+        "hyperparameters": {"space": space, "values": trial["values"]},
+    }
+    return json.dumps(best, indent=2) + "\n"
+
+
+def _write_models(
+    plan: Plan, study: Study, trial_ids: Sequence[str], folder: Path, scratch: Path
+) -> list[dict[str, Any]]:
+    """Rebuilds the models of the best trials and saves them as `.keras`; none for a black box."""
+    from ktcomponent.step import resolve
+    from ktcomponent.tuners.host import Host, Limits, hosting
+    from ktcomponent.tuners.tuner import WEIGHTS, Tuner
+
+    state = study.state
+    saved = [
+        i for i in trial_ids if any(f["name"] == WEIGHTS for f in state.leases.get(i, {}).get("files", []))
+    ]
+    if not saved:
+        return []
+    writer = Writer(plan.owner or incarnations.new_owner(), incarnations.new_incarnation())
+    with hosting(Host(study.storage, writer, scratch, Limits())):
+        tuner = resolve.make_tuner(plan, state)
+    if plan.search_args is not None and isinstance(tuner, Tuner):
+        args, kwargs = resolve.load_search_arguments(plan)
+        tuner.sample = _one_batch(args[0] if args else kwargs.get("x"))
+    models = []
+    for rank, trial_id in enumerate(saved, start=1):
+        name = f"model_{rank}.keras"
+        tuner.load_model(tuner.oracle.trials[trial_id]).save(folder / name)
+        models.append({"file": name, "trial": trial_id, "score": state.trials[trial_id]["score"]})
+    return models
+
+
+def _one_batch(data: Any) -> Any:
+    """The first inputs of arrays or of a dataset."""
+    if hasattr(data, "shape"):
+        return data[:1]
+    try:
+        first = next(iter(data))
+    except TypeError:
+        return None
+    return first[0] if isinstance(first, tuple) else first
+
+
+def _manifest(
+    state: StudyState, url: str, best: str, models: list[dict[str, Any]], folder: Path
+) -> dict[str, Any]:
+    statuses = [trial["status"] for trial in state.trials.values()]
+    return {
+        "format": 1,
+        "study": url,
+        "study_id": state.study_id,
+        "generation": state.generation,
+        "commit": state.seq,
+        "partial": state.stop is None or bool(state.running()),
+        "trial": best,
+        "objective": state.config["oracle"]["objective"],
+        "score": state.trials[best]["score"],
+        "trials": {status: statuses.count(status) for status in sorted(set(statuses))},
+        "models": models,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "files": [
+            {"name": path.name, "size": path.stat().st_size, "sha256": artifacts.digest(path)}
+            for path in sorted(folder.iterdir())
+        ],
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _publish(target: Storage, folder: Path, manifest: dict[str, Any]) -> None:
+    target.delete(MANIFEST)
+    for file in manifest["files"]:
+        target.upload(folder / file["name"], file["name"])
+    target.put(MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())

@@ -1,0 +1,86 @@
+"""The one place that knows how a hyperparameter's domain maps to the unit interval and back.
+
+Notation
+    u   a position in [0, 1]
+    v   a legal value of the hyperparameter
+    n   number of legal values of a discrete domain
+    i   index of a legal value, 0 <= i < n
+
+A discrete domain (categories, integers, anything with a `step`) splits [0, 1) into n cells and puts a value
+in the middle of its cell, so `decode(encode(v)) == v` exactly. A continuous domain is exact up to the
+rounding of `log` and `pow`, a few units in the last place. Nothing leaves the declared bounds.
+
+Scales (as KerasTuner documents them), lo and hi the bounds:
+    linear       v = lo + u (hi - lo)
+    log          v = lo (hi / lo)^u
+    reverse_log  v = hi + lo - lo (hi / lo)^(1 - u)
+"""
+
+from __future__ import annotations
+
+import math
+
+SAMPLINGS = ("linear", "log", "reverse_log")
+
+
+def index_to_unit(i: int, n: int) -> float:
+    """The middle of cell `i` of `n`."""
+    return (i + 0.5) / n
+
+
+def unit_to_index(u: float, n: int) -> int:
+    """The cell of `n` in which `u` lies; `u` outside [0, 1) is taken to the nearest cell."""
+    return min(max(math.floor(u * n), 0), n - 1)
+
+
+def unit_to_range(u: float, lo: float, hi: float, sampling: str) -> float:
+    """The value at position `u` of the range from `lo` to `hi`, never outside it."""
+    if sampling == "linear":
+        v = lo + u * (hi - lo)
+    elif sampling == "log":
+        v = lo * math.pow(hi / lo, u)
+    else:
+        v = hi + lo - lo * math.pow(hi / lo, 1.0 - u)
+    return min(max(v, lo), hi)
+
+
+def range_to_unit(v: float, lo: float, hi: float, sampling: str) -> float:
+    """The position of `v` in the range from `lo` to `hi`; 0.5 where the range is one point."""
+    if hi == lo:
+        return 0.5
+    if sampling == "linear":
+        u = (v - lo) / (hi - lo)
+    elif sampling == "log":
+        u = math.log(v / lo) / math.log(hi / lo)
+    else:
+        u = 1.0 - math.log((hi + lo - v) / lo) / math.log(hi / lo)
+    return min(max(u, 0.0), 1.0)
+
+
+def count_steps(lo: float, hi: float, step: float, sampling: str) -> int:
+    """How many values a range with a `step` has; its ends are included where the step reaches them."""
+    if sampling == "linear":
+        return int((hi - lo) / step + 1e-8) + 1
+    return int(math.log(hi / lo, step) + 1e-8) + 1
+
+
+def step_value(i: int, lo: float, hi: float, step: float, sampling: str) -> float:
+    """The i-th value of a range with a `step`: added (linear) or multiplied (log, reverse_log)."""
+    if sampling == "linear":
+        v = lo + i * step
+    elif sampling == "log":
+        v = lo * math.pow(step, i)
+    else:
+        v = hi + lo - lo * math.pow(step, i)
+    return min(max(v, lo), hi)
+
+
+def nearest_step(v: float, lo: float, hi: float, step: float, sampling: str) -> int:
+    """The index of the value of the stepped range that is nearest to `v` (on its scale)."""
+    if sampling == "linear":
+        i = (v - lo) / step
+    elif sampling == "log":
+        i = math.log(v / lo, step)
+    else:
+        i = math.log((hi + lo - v) / lo, step)
+    return min(max(round(i), 0), count_steps(lo, hi, step, sampling) - 1)

@@ -1,0 +1,6 @@
+"""Search algorithms: pure, with numpy and scipy at most."""
+
+from ktcomponent.oracles.oracle import Oracle, synchronized
+from ktcomponent.oracles.random_search import RandomSearchOracle
+
+__all__ = ["Oracle", "RandomSearchOracle", "synchronized"]

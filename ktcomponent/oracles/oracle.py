@@ -1,0 +1,536 @@
+"""`Oracle`: proposes hyperparameter values, and keeps the book of trials.
+
+An oracle by itself works in memory. Bound to a `Ledger` (by a tuner, to a study on storage) the same methods
+become decisions that many processes share: bring the oracle to the head, run the method with whatever a
+subclass overrides, keep the difference. That is done here, once, for every subclass: `__init_subclass__`
+wraps the deciding methods a class defines, and only the outermost call of a thread is a decision.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypedDict, TypeVar, cast
+
+from ktcomponent.errors import ConfigurationError, FatalValueError, TooManyFailedTrials
+from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.objective import MultiObjective, create_objective
+from ktcomponent.oracles.ledger import Ledger
+from ktcomponent.oracles.random_numbers import uniform
+from ktcomponent.trial import Trial, TrialStatus
+
+RUNNING: Literal["RUNNING"] = "RUNNING"
+IDLE: Literal["IDLE"] = "IDLE"
+STOPPED: Literal["STOPPED"] = "STOPPED"
+
+_DECISIONS = ("create_trial", "update_trial", "end_trial", "update_space")
+_OLDER_NAMES = {"_populate_space": "populate_space", "_score_trial": "score_trial"}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Proposal(TypedDict, total=False):
+    """What `populate_space` returns: a status and, with RUNNING, the values by name."""
+
+    status: str
+    values: dict[str, Any] | None
+
+
+def synchronized(method: F) -> F:
+    """Makes a method of an oracle one decision, whoever calls it from whatever thread.
+
+    Overrides of `create_trial`, `update_trial`, `end_trial` and `update_space` get this by themselves;
+    writing it, as KerasTuner's documentation does, changes nothing.
+    """
+    if getattr(method, "_synchronized", False):
+        return method
+    name = method.__name__
+
+    @functools.wraps(method)
+    def decision(self: Oracle, *args: Any, **kwargs: Any) -> Any:
+        if name == "end_trial":
+            args, kwargs = (_ended_trial(self, *args, **kwargs),), {}
+        with self._lock:
+            if self._deciding:
+                return method(self, *args, **kwargs)
+            self._deciding = True
+            try:
+                return self._decide(name, functools.partial(method, self), args, kwargs)
+            finally:
+                self._deciding = False
+
+    decision._synchronized = True  # type: ignore[attr-defined]
+    return cast("F", decision)
+
+
+class Oracle:
+    """Base of all oracles: the whole protocol, but for `populate_space`, which a subclass must have.
+
+    Args:
+        objective: A metric's name, an `Objective`, a list of those (their sum), or None where the trial
+            returns a single float, which is minimised.
+        max_trials: How many trials at most; None for no limit.
+        hyperparameters: Overrides or registers hyperparameters in advance.
+        allow_new_entries: Whether a model may ask for hyperparameters that are not in `hyperparameters`.
+        tune_new_entries: Whether those are tuned; else they keep their defaults.
+        seed: Makes proposals reproducible; None draws one when a study is created.
+        max_retries_per_trial: How often a trial that crashed or was invalid is run again.
+        max_consecutive_failed_trials: After so many FAILED trials in a row the search stops.
+
+    Raises:
+        ConfigurationError: If an argument can't be used, or new entries are forbidden without
+            `hyperparameters`.
+
+    Attributes:
+        trials: All trials by id, in the order of creation.
+        ongoing_trials: The running trial of each tuner id.
+        start_order, end_order: Trial ids in the order of creation, and of their end.
+    """
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_trials: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        seed: int | None = None,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
+        if hyperparameters is None and not (tune_new_entries and allow_new_entries):
+            name = "allow_new_entries" if tune_new_entries else "tune_new_entries"
+            raise ConfigurationError(
+                f"With `{name}=False` the search space must be given by the `hyperparameters` argument."
+            )
+        _require_count("max_trials", max_trials, least=1, optional=True)
+        _require_count("seed", seed, least=None, optional=True)
+        _require_count("max_retries_per_trial", max_retries_per_trial, least=0)
+        _require_count("max_consecutive_failed_trials", max_consecutive_failed_trials, least=1)
+        self.objective = create_objective(objective)
+        self.max_trials = max_trials
+        self.hyperparameters = hyperparameters or HyperParameters()
+        self.allow_new_entries = allow_new_entries
+        self.tune_new_entries = tune_new_entries
+        self.seed = seed
+        self.max_retries_per_trial = max_retries_per_trial
+        self.max_consecutive_failed_trials = max_consecutive_failed_trials
+        self.overridden = [hp.name for hp in self.hyperparameters.space]
+
+        self.trials: dict[str, Trial] = {}
+        self.ongoing_trials: dict[str, Trial] = {}
+        self.start_order: list[str] = []
+        self.end_order: list[str] = []
+        self.verbose: Any = 1
+        self._retry_queue: list[str] = []
+        self._tried_so_far: set[str] = set()
+        self._id_to_hash: defaultdict[str, str | None] = defaultdict(lambda: None)
+        self._seed_state: int | None = seed
+        self._max_collisions = 20
+        self._candidate = 0
+        self._known_records: dict[str, tuple[Mapping[str, Any], Trial]] = {}
+        self._ledger: Ledger | None = None
+        self._lock = threading.RLock()
+        self._deciding = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for older, name in _OLDER_NAMES.items():
+            defined = cls.__dict__.get(name, cls.__dict__.get(older))
+            if defined is not None:
+                setattr(cls, name, defined)
+                setattr(cls, older, defined)
+        for name in _DECISIONS:
+            if name in cls.__dict__:
+                setattr(cls, name, synchronized(cls.__dict__[name]))
+
+    # -- to override -------------------------------------------------------------------------------------
+
+    def populate_space(self, trial_id: str) -> Proposal:
+        """Proposes the values of a new trial.
+
+        Args:
+            trial_id: The new trial's id.
+
+        Returns:
+            `{"status": RUNNING, "values": {...}}` with values of active hyperparameters,
+            `{"status": IDLE}` to be asked again later, or `{"status": STOPPED}` when the search is over.
+        """
+        raise NotImplementedError
+
+    def score_trial(self, trial: Trial) -> None:
+        """Sets `score` and `best_step` of a trial that completed, by default from the objective's history."""
+        objective = self.objective
+        if isinstance(objective, MultiObjective) and not trial.metrics.exists(objective.name):
+            trial.score = objective.get_value(
+                {name: trial.metrics.get_best_value(name) for name in objective.name_to_direction}
+            )
+            trial.best_step = trial.metrics.get_best_step(next(iter(objective.name_to_direction)))
+            return
+        trial.score = trial.metrics.get_best_value(objective.name)
+        trial.best_step = trial.metrics.get_best_step(objective.name)
+
+    # The older names, for subclasses that call them through `super()`.
+    _populate_space = populate_space
+    _score_trial = score_trial
+
+    def planned_trials(self) -> int | None:
+        """How many trials the configuration implies, or None where it sets no number."""
+        return self.max_trials
+
+    def settings(self) -> dict[str, Any]:
+        """The constructor arguments that a study keeps as its configuration, as JSON; a subclass adds its own.
+
+        The seed and the search space are part of the state instead.
+        """
+        return {
+            "objective": self.objective.get_config(),
+            "max_trials": self.max_trials,
+            "allow_new_entries": self.allow_new_entries,
+            "tune_new_entries": self.tune_new_entries,
+            "max_retries_per_trial": self.max_retries_per_trial,
+            "max_consecutive_failed_trials": self.max_consecutive_failed_trials,
+        }
+
+    def apply_settings(self, settings: Mapping[str, Any]) -> None:
+        """Takes over the settings that a study keeps; the objective never changes."""
+        for name in self.settings():
+            if name != "objective" and name in settings:
+                setattr(self, name, settings[name])
+
+    # -- decisions ---------------------------------------------------------------------------------------
+
+    @synchronized
+    def create_trial(self, tuner_id: str) -> Trial:
+        """Gives a trial to run.
+
+        Args:
+            tuner_id: Who asks. While its trial runs, the same one is given again.
+
+        Returns:
+            A trial with status RUNNING; or an empty one with status IDLE (ask again) or STOPPED (the search
+            is over).
+        """
+        if tuner_id in self.ongoing_trials:
+            return self.ongoing_trials[tuner_id]
+        if self._retry_queue:
+            trial = self.trials[self._retry_queue.pop(0)]
+            trial.status = TrialStatus.RUNNING
+            self.ongoing_trials[tuner_id] = trial
+            return trial
+
+        number = len(self.trials)
+        trial_id = f"{number:0{len(str(self.max_trials or 9999))}d}"
+        self._candidate = 0
+        proposal: Proposal
+        if self.max_trials is not None and number >= self.max_trials:
+            proposal = {"status": STOPPED}
+        elif self._space_unknown():
+            proposal = {"status": IDLE}
+        else:
+            proposal = self.populate_space(trial_id)
+
+        hyperparameters = self.hyperparameters.copy()
+        hyperparameters.values = dict(proposal.get("values") or {})
+        trial = Trial(hyperparameters, trial_id, proposal["status"])
+        if trial.status == TrialStatus.RUNNING:
+            trial.number = number
+            self._record_values(trial)
+            self.trials[trial_id] = trial
+            self.start_order.append(trial_id)
+            self.ongoing_trials[tuner_id] = trial
+        return trial
+
+    @synchronized
+    def update_trial(self, trial_id: str, metrics: dict[str, Any], step: int = 0) -> Trial:
+        """Takes metrics of a running trial.
+
+        Args:
+            trial_id: Its id.
+            metrics: Values by name; the objective must be among them.
+            step: What they belong to, for example the epoch.
+
+        Returns:
+            The trial; its status says whether to go on.
+
+        Raises:
+            FatalValueError: If the objective is missing.
+        """
+        trial = self.trials[trial_id]
+        self._check_objective_found(metrics)
+        directions = {o.name: o.direction for o in getattr(self.objective, "objectives", [self.objective])}
+        for name, value in metrics.items():
+            if not trial.metrics.exists(name):
+                trial.metrics.register(name, directions.get(name))
+            trial.metrics.update(name, value, step)
+        return trial
+
+    @synchronized
+    def end_trial(self, trial: Trial) -> None:
+        """Takes the end of a trial's run.
+
+        Args:
+            trial: With status COMPLETED, INVALID (failed, to be retried while retries are left) or FAILED,
+                and a message if it failed. The older form `end_trial(trial_id, status)` works too.
+
+        Raises:
+            TooManyFailedTrials: If this was the last straw; the end of the trial is kept all the same.
+        """
+        known = self.trials[trial.trial_id]
+        known.hyperparameters = trial.hyperparameters
+        known.status = trial.status
+        known.message = trial.message
+        self.update_space(known.hyperparameters)
+        if known.status == TrialStatus.COMPLETED:
+            self.score_trial(known)
+            if known.score is None or not math.isfinite(known.score):
+                known.status = TrialStatus.INVALID
+                known.message = (
+                    f"The objective {self.objective.name!r} is {known.score}, not a finite number."
+                )
+                known.score = None
+        self._record_values(known)
+        known.runs += 1
+        if known.status == TrialStatus.INVALID and known.runs <= self.max_retries_per_trial:
+            self._retry_queue.append(known.trial_id)
+        else:
+            if known.status == TrialStatus.INVALID:
+                known.status = TrialStatus.FAILED
+            known.ended = len(self.end_order)
+            self.end_order.append(known.trial_id)
+        for tuner_id in [t for t, o in self.ongoing_trials.items() if o.trial_id == known.trial_id]:
+            del self.ongoing_trials[tuner_id]
+
+    @synchronized
+    def update_space(self, hyperparameters: HyperParameters) -> None:
+        """Adds hyperparameters that are not in the search space yet.
+
+        Raises:
+            FatalValueError: If there are some and `allow_new_entries` is False.
+        """
+        new = [hp for hp in hyperparameters.space if not self.hyperparameters._exists(hp.name, hp.conditions)]
+        if new and not self.allow_new_entries:
+            raise FatalValueError(
+                f"`allow_new_entries` is False, but the model asks for new hyperparameters: {new}. "
+                "Declare them in `hyperparameters`, or allow new entries."
+            )
+        if self.tune_new_entries:
+            self.hyperparameters.merge(new)
+
+    def _decide(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
+        ledger = self._ledger
+        if name == "end_trial":
+            (trial,) = args
+            if ledger is None:
+                method(trial)
+            else:
+                ledger.end_trial(trial, method)
+            self._settle(trial)
+            self._check_consecutive_failures()
+            return None
+        call = functools.partial(method, *args, **kwargs)
+        if ledger is None:
+            return call()
+        if name == "create_trial":
+            return ledger.create_trial(kwargs["tuner_id"] if kwargs else args[0], call)
+        if name == "update_trial":
+            return ledger.update_trial(*_update_arguments(*args, **kwargs), call)
+        return ledger.update_space(call)
+
+    def _settle(self, trial: Trial) -> None:
+        """Lets the caller's object be the oracle's own again, with all that was decided about it."""
+        known = self.trials[trial.trial_id]
+        if known is not trial:
+            vars(trial).update(vars(known))
+            self.trials[trial.trial_id] = trial
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def get_space(self) -> HyperParameters:
+        """A copy of the search space, with default values."""
+        return self.hyperparameters.copy()
+
+    def get_trial(self, trial_id: str) -> Trial:
+        return self.trials[trial_id]
+
+    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
+        """The completed trials, best first; others follow only where there are fewer than `num_trials`."""
+        self.refresh()
+        completed = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
+        sign = -1.0 if self.objective.direction == "max" else 1.0
+        best = sorted(completed, key=lambda t: (sign * cast("float", t.score), t.number or 0))
+        if len(best) < num_trials:
+            best += [t for t in self.trials.values() if t.status != TrialStatus.COMPLETED]
+        return best[:num_trials]
+
+    def remaining_trials(self) -> int | None:
+        self.refresh()
+        return None if self.max_trials is None else self.max_trials - len(self.trials)
+
+    # -- state -------------------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """The whole oracle as JSON; a subclass adds its own keys to what `super().get_state()` gives."""
+        return {
+            **self._common_state(),
+            "ongoing_trials": {tuner_id: t.trial_id for tuner_id, t in self.ongoing_trials.items()},
+            "trials": {trial_id: t.to_record() for trial_id, t in self.trials.items()},
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `get_state` gave: the same oracle, to the next proposal."""
+        self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
+        self.seed = state["seed"]
+        self._seed_state = state["seed_state"]
+        records = state["trials"]
+        order = sorted(records, key=lambda i: records[i]["number"])
+        self.trials = {trial_id: self._trial_of(trial_id, records[trial_id]) for trial_id in order}
+        self.ongoing_trials = {t: self.trials[i] for t, i in state.get("ongoing_trials", {}).items()}
+        self._derive()
+
+    def _common_state(self) -> dict[str, Any]:
+        """The part of the state that does not grow with the number of trials."""
+        return {
+            "hyperparameters": self.hyperparameters.get_config(),
+            "seed": self.seed,
+            "seed_state": self._seed_state,
+        }
+
+    def _derive(self) -> None:
+        """Rebuilds what follows from the trials' records and so is not stored."""
+        trials = self.trials.values()
+        self.start_order = list(self.trials)
+        ended = [t for t in trials if t.ended is not None]
+        self.end_order = [t.trial_id for t in sorted(ended, key=lambda t: cast("int", t.ended))]
+        self._retry_queue = [t.trial_id for t in trials if t.status == TrialStatus.INVALID]
+        self._id_to_hash.clear()
+        for trial in trials:
+            self._id_to_hash[trial.trial_id] = self._compute_values_hash(trial.hyperparameters.values)
+        self._tried_so_far = {h for h in self._id_to_hash.values() if h is not None}
+
+    def _trial_of(self, trial_id: str, record: Mapping[str, Any]) -> Trial:
+        """The trial of a record: the same object as last time where the record is the same object."""
+        known = self._known_records.get(trial_id)
+        if known is not None and known[0] is record:
+            return known[1]
+        trial = Trial.from_record(trial_id, record, self.hyperparameters)
+        self._known_records[trial_id] = (record, trial)
+        return trial
+
+    def _remember(self, trial_id: str | None, record: Mapping[str, Any] | None) -> None:
+        """Says that a trial is as in `record`; with None that it (or with no id, any) may not be."""
+        if trial_id is None:
+            self._known_records.clear()
+        elif record is None:
+            self._known_records.pop(trial_id, None)
+        else:
+            self._known_records[trial_id] = (record, self.trials[trial_id])
+
+    # -- the ledger --------------------------------------------------------------------------------------
+
+    def bind(self, ledger: Ledger | None) -> None:
+        """Makes the deciding methods commit to `ledger`, or work in memory again with None."""
+        self._ledger = ledger
+
+    def refresh(self) -> None:
+        """Brings a bound oracle to the head of the shared search."""
+        if self._ledger is not None and not self._deciding:
+            with self._lock:
+                self._ledger.refresh()
+
+    def save(self) -> None:
+        """For programs written for KerasTuner: every decision is kept as it is made."""
+
+    def reload(self) -> None:
+        self.refresh()
+
+    # -- for subclasses ----------------------------------------------------------------------------------
+
+    def _space_unknown(self) -> bool:
+        """Whether the space is still empty while a trial runs that may yet declare hyperparameters."""
+        return not self.hyperparameters.space and any(
+            t.status in (TrialStatus.RUNNING, TrialStatus.INVALID) for t in self.trials.values()
+        )
+
+    def _random_values(self) -> dict[str, Any] | None:
+        """Values drawn at random that no trial has; None after `_max_collisions` draws without success.
+
+        A function of the seed, the number of trials and the draws made for this trial so far.
+        """
+        for _ in range(self._max_collisions + 1):
+            hps = HyperParameters()
+            for hp in self.hyperparameters.space:
+                hps.merge([hp])
+                if hps.is_active(hp):
+                    u = uniform(self.seed or 0, len(self.trials), self._candidate, hp.name)
+                    hps.values[hp.name] = hp.prob_to_value(u)
+            self._candidate += 1
+            if not self._duplicate(hps.values):
+                return hps.values
+        return None
+
+    def _duplicate(self, values: Mapping[str, Any]) -> bool:
+        return self._compute_values_hash(values) in self._tried_so_far
+
+    def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
+        text = "".join(f"{name}={values[name]}" for name in sorted(values))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def _record_values(self, trial: Trial) -> None:
+        trial.hyperparameters.ensure_active_values()
+        before = self._id_to_hash[trial.trial_id]
+        now = self._compute_values_hash(trial.hyperparameters.values)
+        self._id_to_hash[trial.trial_id] = now
+        if before is not None and before != now and before not in self._id_to_hash.values():
+            self._tried_so_far.discard(before)
+        self._tried_so_far.add(now)
+
+    def _check_objective_found(self, metrics: Mapping[str, Any]) -> None:
+        wanted = list(getattr(self.objective, "name_to_direction", [self.objective.name]))
+        missing = [name for name in wanted if name not in metrics]
+        if missing:
+            raise FatalValueError(
+                f"Objective value missing in metrics reported to the Oracle, expected: {missing}, "
+                f"found: {sorted(metrics)}."
+            )
+
+    def _check_consecutive_failures(self) -> None:
+        limit = self.max_consecutive_failed_trials
+        latest = [self.trials[trial_id] for trial_id in self.end_order[-limit:]]
+        if len(latest) == limit and all(t.status == TrialStatus.FAILED for t in latest):
+            reason = f"{limit} trials in a row failed"
+            if self._ledger is not None:
+                self._ledger.stop(reason)
+            raise TooManyFailedTrials(
+                f"Number of consecutive failures exceeded the limit of {limit}. The last one:\n"
+                f"{latest[-1].message or ''}"
+            )
+
+
+def _ended_trial(oracle: Oracle, *args: Any, **kwargs: Any) -> Trial:
+    """The trial that `end_trial` was given, in its present or its older form."""
+    first = args[0] if args else kwargs.get("trial", kwargs.get("trial_id"))
+    if isinstance(first, Trial):
+        return first
+    status = args[1] if len(args) > 1 else kwargs.get("status", TrialStatus.COMPLETED)
+    trial = oracle.trials[str(first)]
+    trial.status = status
+    return trial
+
+
+def _update_arguments(
+    trial_id: str, metrics: dict[str, Any], step: int = 0
+) -> tuple[str, dict[str, Any], int]:
+    return trial_id, metrics, step
+
+
+def _require_count(name: str, value: Any, least: int | None, optional: bool = False) -> None:
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
+        bound = "" if least is None else f" of at least {least}"
+        raise ConfigurationError(f"`{name}` must be a whole number{bound}, got {value!r}.")

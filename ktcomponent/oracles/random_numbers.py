@@ -1,0 +1,16 @@
+"""Random numbers that are a function of what they are for, so that no generator state is ever stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+
+def uniform(*key: int | str) -> float:
+    """A number from [0, 1), the same for the same key on every machine and in every version.
+
+    Args:
+        key: For example (seed, trial number, candidate counter, name). Distinct keys give independent numbers.
+    """
+    digest = hashlib.blake2b(json.dumps(key).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / (1 << 53)

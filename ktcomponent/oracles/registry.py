@@ -1,0 +1,50 @@
+"""Oracles by name: what `--oracle` and a study's configuration say, made into an object."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from ktcomponent.errors import ConfigurationError
+from ktcomponent.oracles.oracle import Oracle
+from ktcomponent.oracles.random_search import RandomSearchOracle
+
+BUILT_IN: dict[str, type[Oracle]] = {"RandomSearch": RandomSearchOracle}
+
+
+def class_name(oracle: Oracle) -> str:
+    """The name under which a study keeps an oracle's class: the built-in one, else its import path."""
+    for name, built_in in BUILT_IN.items():
+        if type(oracle) is built_in:
+            return name
+    return f"{type(oracle).__module__}:{type(oracle).__qualname__}"
+
+
+def create_oracle(spec: Mapping[str, Any], classes: Mapping[str, type[Oracle]] | None = None) -> Oracle:
+    """Makes an oracle from JSON such as `{"class": "RandomSearch", "objective": "val_auc", "max_trials": 60}`.
+
+    Args:
+        spec: "class" and constructor arguments.
+        classes: Known classes by name; the built-in ones by default. A name that is read from storage is only
+            ever looked up here, never imported.
+
+    Raises:
+        ConfigurationError: If the class or an argument doesn't exist, or an argument can't be used.
+    """
+    classes = BUILT_IN if classes is None else classes
+    arguments = dict(spec)
+    name = str(arguments.pop("class", "RandomSearch"))
+    cls = classes.get(name) or classes.get(name.removesuffix("Oracle"))
+    if cls is None:
+        raise ConfigurationError(f"There is no oracle {name!r}. Known oracles: {', '.join(sorted(classes))}.")
+    accepted = [p for p in inspect.signature(cls).parameters if p != "hyperparameters"]
+    unknown = sorted(set(arguments) - set(accepted))
+    if unknown:
+        raise ConfigurationError(
+            f"The oracle {name} has no argument {', '.join(map(repr, unknown))}. It takes: {', '.join(accepted)}."
+        )
+    try:
+        return cls(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"The oracle {name} can't be made: {error}") from error

@@ -1,0 +1,1 @@
+"""One batch of trials in one container: a light supervisor and a training child."""

@@ -1,0 +1,88 @@
+"""The training child: user code, oracle, TensorFlow. `python -m ktcomponent.step.child`, started by a supervisor.
+
+Standard input brings the order as one line of JSON, then "go" once the incarnation is open; "ready" goes back
+over a pipe when everything that can be checked without a claim has been.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ktcomponent.errors import KtcomponentError
+from ktcomponent.step import exit_codes
+from ktcomponent.step.plan import Plan
+from ktcomponent.storage import open_storage
+from ktcomponent.study import Study, Writer
+from ktcomponent.tuners.host import Host, Limits, hosting
+from ktcomponent.tuners.progress import say
+
+
+def main() -> int:
+    sys.stdout, sys.stderr = _open_output(1), _open_output(2)
+    order = json.loads(sys.stdin.readline())
+    warnings.showwarning = _warn
+    try:
+        return _run(order)
+    except KtcomponentError as error:
+        say(f"ktcomponent: {error}")
+        return error.exit_code
+    except Exception:  # noqa: BLE001 - unexpected, so its traceback is wanted
+        traceback.print_exc()
+        return exit_codes.UNEXPECTED
+
+
+def _run(order: dict[str, Any]) -> int:
+    from ktcomponent.step import resolve
+
+    plan = Plan.from_json(order["plan"])
+    storage = open_storage(plan.study)
+    study = Study.find(storage)
+    limits = Limits(
+        trials=order["trials"],
+        runtime_s=order["runtime_s"],
+        deadline=plan.deadline_time(),
+        max_wait_s=plan.max_wait,
+    )
+    host = Host(storage, Writer(plan.owner, order["incarnation"]), Path(order["scratch"]), limits)
+    args, kwargs = resolve.load_search_arguments(plan)
+    with hosting(host):
+        tuner = resolve.make_tuner(plan, study.state if study else None)
+    with os.fdopen(order["ready"], "w") as ready:
+        ready.write("ready\n")
+    if sys.stdin.readline() != "go\n":
+        return exit_codes.INFRASTRUCTURE
+    tuner.search(*args, **kwargs)
+    state = Study.open(storage).state
+    if tuner.finished_trials == 0 and state.stop is not None and not state.running():
+        return exit_codes.SEARCH_OVER
+    return exit_codes.DONE
+
+
+class _Pipe(io.FileIO):
+    """Standard output that may have lost its reader: user code that prints must not fail its trial by it."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            return len(data)
+
+
+def _open_output(descriptor: int) -> io.TextIOWrapper:
+    raw = _Pipe(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), errors="backslashreplace", line_buffering=True)
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    say(f"{category.__name__}: {message}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

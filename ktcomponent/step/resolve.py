@@ -1,0 +1,142 @@
+"""User code by import path, made into a tuner and its search arguments.
+
+Import paths come from the command line and never from storage.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from typing import Any
+
+from ktcomponent.errors import ConfigurationError, KtcomponentError
+from ktcomponent.oracles.oracle import Oracle
+from ktcomponent.oracles.registry import BUILT_IN, create_oracle
+from ktcomponent.step.plan import Plan
+from ktcomponent.study.state import StudyState
+from ktcomponent.tuners.base_tuner import BaseTuner
+from ktcomponent.tuners.function_tuner import FunctionTuner
+from ktcomponent.tuners.hypermodel import HyperModel
+from ktcomponent.tuners.tuner import Tuner
+
+
+def load_object(path: str, option: str) -> Any:
+    """What an import path such as `churn.model:build` names.
+
+    Args:
+        path: The import path; the working directory is searched too.
+        option: Where it was given, for messages.
+
+    Raises:
+        ConfigurationError: If it can't be imported.
+    """
+    module_name, colon, name = path.partition(":")
+    if not colon or not module_name or not name:
+        raise ConfigurationError(f"{option} {path!r} is no import path. Expected `package.module:name`.")
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = importlib.import_module(module_name)
+    except KtcomponentError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"{option} {path!r} can't be imported: {type(error).__name__}: {error}. Is its folder the working "
+            "directory, in PYTHONPATH, or installed?"
+        ) from error
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise ConfigurationError(
+                f"{option} {path!r}: the module {module_name} has no {name!r}."
+            ) from None
+    return found
+
+
+def load_search_arguments(plan: Plan) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of `search`.
+
+    Raises:
+        ConfigurationError: If the function can't be imported, or returns something else than a tuple of
+            positional and a dict of keyword arguments.
+    """
+    if plan.search_args is None:
+        return (), dict(plan.search_kwargs)
+    function = load_object(plan.search_args, "--search-args")
+    if not callable(function):
+        raise ConfigurationError(f"--search-args {plan.search_args!r} is no function.")
+    result = function()
+    match result:
+        case (tuple() | list()) as args, dict() as kwargs:
+            return tuple(args), {**kwargs, **plan.search_kwargs}
+    raise ConfigurationError(
+        f"--search-args {plan.search_args!r} must return a tuple (args, kwargs), for example "
+        f"`(x, y), {{'epochs': 3}}`; it returned {type(result).__name__}."
+    )
+
+
+def make_oracle(plan: Plan, state: StudyState | None) -> Oracle:
+    """The oracle that the plan asks for, else the study's.
+
+    Raises:
+        ConfigurationError: If neither says which.
+    """
+    if plan.oracle is not None:
+        name = str(plan.oracle.get("class", ""))
+        if ":" in name:
+            cls = load_object(name, "--oracle")
+            if not (isinstance(cls, type) and issubclass(cls, Oracle)):
+                raise ConfigurationError(f"The oracle {name!r} is no subclass of ktcomponent.Oracle.")
+            return create_oracle(plan.oracle, {name: cls})
+        return create_oracle(plan.oracle)
+    if state is not None:
+        kept = dict(state.config["oracle"])
+        if kept["class"] in BUILT_IN:
+            return create_oracle(kept)
+        raise ConfigurationError(
+            f"The study has the oracle {kept['class']}, which is not a built-in one: name it with --oracle."
+        )
+    raise ConfigurationError(
+        'There is no study yet, so --oracle must say how to search, for example {"class": "RandomSearch", '
+        '"objective": "val_loss", "max_trials": 20}.'
+    )
+
+
+def make_tuner(plan: Plan, state: StudyState | None) -> BaseTuner:
+    """The tuner for what `--hypermodel` names. To be called inside `hosting`.
+
+    Raises:
+        ConfigurationError: If it names nothing that can be tuned.
+    """
+    named = load_object(plan.hypermodel, "--hypermodel")
+    if isinstance(named, type) and issubclass(named, BaseTuner):
+        return named(oracle=make_oracle(plan, state))
+    if isinstance(named, type) and issubclass(named, HyperModel):
+        named = named()
+    if isinstance(named, HyperModel):
+        return Tuner(make_oracle(plan, state), named)
+    if not callable(named) or isinstance(named, type):
+        raise ConfigurationError(
+            f"--hypermodel {plan.hypermodel!r} is a {type(named).__name__}. Expected a function, a HyperModel or a "
+            "Tuner class."
+        )
+    if _needs_no_argument(named):
+        tuner = named()
+        if not isinstance(tuner, BaseTuner):
+            raise ConfigurationError(
+                f"--hypermodel {plan.hypermodel!r} takes no hyperparameters, so it must return a Tuner; it returned "
+                f"{type(tuner).__name__}."
+            )
+        return tuner
+    return FunctionTuner(make_oracle(plan, state), named)
+
+
+def _needs_no_argument(function: Any) -> bool:
+    try:
+        return not inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False

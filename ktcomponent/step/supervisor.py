@@ -1,0 +1,282 @@
+"""`Supervisor`: one step. Light, without user code or TensorFlow.
+
+It waits while there is nothing to claim, starts the training child, beats for what the child holds, and alone
+opens and closes the incarnation under which the child commits. It asks nothing of the child: it kills it, and
+then commits. What the child holds it reads from the log.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from typing import Any
+
+from ktcomponent.errors import Fenced, StorageError
+from ktcomponent.oracles.registry import BUILT_IN, create_oracle
+from ktcomponent.step import exit_codes
+from ktcomponent.step.plan import Plan
+from ktcomponent.step.process import TrainingChild
+from ktcomponent.storage import open_storage
+from ktcomponent.study import Study, StudyLedger, Writer, incarnations
+from ktcomponent.study.watch import Pulse
+from ktcomponent.trial import TrialStatus
+from ktcomponent.tuners.progress import say
+
+TICK_S = 0.2
+MAX_PAUSE_S = 5.0
+
+
+class _Ended(Exception):
+    """The step was told to end, or the process that started it has ended."""
+
+
+class Supervisor:
+    """Runs one step.
+
+    Args:
+        plan: What to do.
+        parent: Id of the process with which this one ends, if any.
+    """
+
+    def __init__(self, plan: Plan, parent: int | None = None) -> None:
+        self.plan = plan
+        self._parent = parent
+        self._told: str | None = None
+        self._started = time.monotonic()
+        self._storage = open_storage(plan.study)
+        self._incarnations: list[str] = []
+        self._pulse: Pulse | None = None
+
+    def run(self) -> int:
+        """Runs the step to its end; returns its exit code."""
+        before = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+        scratch = tempfile.mkdtemp(prefix="ktcomponent-")
+        try:
+            code = self._wait_for_work()
+            while code is None:
+                code = self._run_child(scratch)
+            return code
+        except _Ended:
+            self._say(f"ktcomponent: {self._told}; ended before the training process was started")
+            return exit_codes.INFRASTRUCTURE
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # -- before the child --------------------------------------------------------------------------------
+
+    def _wait_for_work(self) -> int | None:
+        """None when the child has something to do, else the step's exit code."""
+        deadline = self.plan.deadline_time()
+        end = time.monotonic() + self.plan.max_wait
+        study = Study.find(self._storage)
+        if study is None:
+            return None
+        pause, told = 0.1, False
+        while True:
+            if deadline is not None and deadline.timestamp() <= time.time():
+                incarnations.stop(study, self._fresh_writer(), "the deadline passed")
+            answer = self._look_for_work(study)
+            if answer != TrialStatus.IDLE:
+                return None if answer == TrialStatus.RUNNING else exit_codes.SEARCH_OVER
+            if time.monotonic() >= end:
+                self._say(
+                    f"nothing to do within {self.plan.max_wait:g} s: the remaining trials run elsewhere"
+                )
+                return exit_codes.DONE
+            if not told:
+                self._say("waiting: the remaining trials run elsewhere")
+                told = True
+            self._sleep(pause)
+            pause = min(pause * 1.5, MAX_PAUSE_S)
+            study.refresh()
+
+    def _look_for_work(self, study: Study) -> str:
+        """RUNNING with something to claim, IDLE while others may give some back, STOPPED at the end."""
+        state = study.state
+        mine = state.held(self.plan.owner)
+        if state.stop is not None:
+            if mine:
+                # An earlier try of this owner left them; they can't be finished any more.
+                incarnations.take_over(study, self._fresh_writer(), "the search is over")
+            return TrialStatus.IDLE if study.state.running() else TrialStatus.STOPPED
+        if mine or state.free():
+            return TrialStatus.RUNNING
+        kept = state.config["oracle"]
+        if kept["class"] not in BUILT_IN:
+            return TrialStatus.RUNNING
+        oracle = create_oracle(kept)
+        writer = self._fresh_writer()
+        answer = StudyLedger(study, oracle, writer).peek()
+        if answer == TrialStatus.STOPPED:
+            incarnations.stop(study, writer, "the oracle has no more trials")
+        return answer
+
+    def _fresh_writer(self) -> Writer:
+        return Writer(self.plan.owner, incarnations.new_incarnation())
+
+    # -- with the child ----------------------------------------------------------------------------------
+
+    def _run_child(self, scratch: str) -> int | None:
+        """One training child; None where another one must follow."""
+        writer = self._next_incarnation()
+        if writer is None:
+            return exit_codes.INFRASTRUCTURE
+        child = TrainingChild(self._order(writer), scratch)
+        try:
+            code = self._watch(child, writer)
+        except _Ended:
+            child.end()
+            if self._pulse is not None:
+                given = self._pulse.held
+                incarnations.give_back(self._pulse.study, writer, self._told or "told to end")
+                names = ", ".join(sorted(given))
+                self._say(
+                    f"ktcomponent: {self._told}; "
+                    + (f"gave back trial {names}" if given else "nothing was held")
+                )
+            return exit_codes.INFRASTRUCTURE
+        except Fenced as error:
+            child.end()
+            self._say(f"ktcomponent: {error}. This step commits nothing more.")
+            return exit_codes.INFRASTRUCTURE
+        finally:
+            child.end()
+        return self._after(code, writer)
+
+    def _next_incarnation(self) -> Writer | None:
+        """A fresh incarnation; after a lost child it is opened here, so that the loss counts at once."""
+        writer = self._fresh_writer()
+        if self._pulse is not None:
+            try:
+                incarnations.take_over(
+                    self._pulse.study,
+                    writer,
+                    "the training process was lost",
+                    restart_of=self._incarnations[-1],
+                )
+            except Fenced as error:
+                self._say(f"ktcomponent: {error}. This step commits nothing more.")
+                return None
+            self._pulse = Pulse(self._pulse.study, writer)
+        self._incarnations.append(writer.incarnation)
+        return writer
+
+    def _order(self, writer: Writer) -> dict[str, Any]:
+        trials, runtime = self.plan.batch_size, self.plan.max_runtime
+        if trials is not None and self._pulse is not None:
+            trials -= self._pulse.study.state.finished_by(self._incarnations)
+        if runtime is not None:
+            runtime -= time.monotonic() - self._started
+        return {
+            "plan": self.plan.to_json(),
+            "incarnation": writer.incarnation,
+            "trials": trials,
+            "runtime_s": runtime,
+        }
+
+    def _watch(self, child: TrainingChild, writer: Writer) -> int | None:
+        """Watches over the child; its return code, or None where it lost its attempt."""
+        started = False
+        looked = time.monotonic()
+        while True:
+            code = child.wait(TICK_S)
+            self._check_told()
+            if code is not None:
+                return code
+            if not started and child.is_ready():
+                if self._pulse is None:
+                    study = Study.open(self._storage)
+                    incarnations.take_over(study, writer, "a step begins")
+                    self._pulse = Pulse(study, writer)
+                started = True
+                child.go()
+                looked = time.monotonic()
+            if self._pulse is None:
+                continue
+            if time.monotonic() - looked >= self._pulse.study.state.config["lease_s"] / 3:
+                looked = time.monotonic()
+                if self._lost_attempt(self._pulse):
+                    return None
+
+    def _lost_attempt(self, pulse: Pulse) -> bool:
+        """Looks at the log and beats; whether another step expired what the child runs.
+
+        Raises:
+            Fenced: If a newer incarnation of the owner took over.
+        """
+        before = pulse.held
+        try:
+            pulse.look()
+            if pulse.is_replaced():
+                raise Fenced(f"another incarnation of {self.plan.owner!r} took over")
+            pulse.beat()
+        except StorageError as error:
+            self._say(f"ktcomponent: {error} Trying again.")
+            return False
+        leases = pulse.study.state.leases
+        return any(
+            leases[trial].get("by") != pulse.writer.incarnation for trial in before if trial not in pulse.held
+        )
+
+    def _give_back_all(self, writer: Writer) -> None:
+        """Closes the incarnation, also where it holds nothing: no commit of the child can land any more."""
+        held: dict[str, int] = {}
+        if self._pulse is not None:
+            self._pulse.look()
+            held = self._pulse.held
+            incarnations.give_back(self._pulse.study, writer, self._told or "told to end")
+        names = ", ".join(sorted(held))
+        self._say(
+            f"ktcomponent: {self._told}; " + (f"gave back trial {names}" if held else "no trial was held")
+        )
+
+    def _after(self, code: int | None, writer: Writer) -> int | None:
+        """What follows the child's end: its code passed on, or None for another child."""
+        if self._pulse is None:
+            return exit_codes.UNEXPECTED if code is None or code < 0 else code
+        self._pulse.look()
+        if code is None:
+            self._say("ktcomponent: another step expired what the training process ran; starting it again")
+            return None
+        held = self._pulse.held
+        if code < 0 and held:
+            name = signal.Signals(-code).name
+            self._say(
+                f"ktcomponent: the training process was killed ({name}) while it ran trial "
+                f"{', '.join(sorted(held))}; starting it again"
+            )
+            return None
+        if held:
+            incarnations.give_back(self._pulse.study, writer, f"the training process ended with {code}")
+        if code < 0:
+            self._say(f"ktcomponent: the training process was killed ({signal.Signals(-code).name})")
+            return exit_codes.UNEXPECTED
+        return code
+
+    # -- being told --------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, _: object) -> None:
+        self._told = f"received {signal.Signals(number).name}"
+
+    def _check_told(self) -> None:
+        if self._told is None and self._parent is not None and os.getppid() != self._parent:
+            self._told = "the process that started this step has ended"
+        if self._told is not None:
+            raise _Ended
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._check_told()
+            time.sleep(min(left, TICK_S))
+
+    def _say(self, line: str) -> None:
+        try:
+            say(line)
+        except OSError:
+            return  # Whoever read the output is gone; the work goes on.

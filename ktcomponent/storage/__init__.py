@@ -1,0 +1,33 @@
+"""Storage for studies: exclusive create, read, list and remove, over fsspec."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ktcomponent.storage.base import Storage
+from ktcomponent.storage.local import LocalStorage
+from ktcomponent.storage.memory import MemoryStorage
+from ktcomponent.storage.remote import RemoteStorage
+
+__all__ = ["LocalStorage", "MemoryStorage", "RemoteStorage", "Storage", "open_storage"]
+
+
+def open_storage(url: str | os.PathLike[str], **options: Any) -> Storage:
+    """The storage at a URL; nothing is written by this.
+
+    Args:
+        url: A path, `file://`, `memory://` or any fsspec URL.
+        options: The fsspec file system's constructor arguments.
+
+    Raises:
+        ConfigurationError: If there is no such file system, or its package isn't installed.
+    """
+    text = os.fspath(url)
+    if "://" not in text or text.startswith(("file://", "local://")):
+        path = text.split("://", 1)[-1]
+        return LocalStorage(Path(path).expanduser().absolute())
+    if text.startswith("memory://"):
+        return MemoryStorage(text.removeprefix("memory://"))
+    return RemoteStorage(text, options)

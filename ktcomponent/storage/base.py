@@ -1,0 +1,89 @@
+"""The contract of a storage: five verbs over keys.
+
+A key is a relative path with forward slashes. The one promise everything above rests on is `put_if_absent`:
+of several processes that create the same key at the same time, exactly one succeeds, and a reader sees all
+of an object or nothing of it. There is no conditional overwrite: it is not portable.
+"""
+
+from __future__ import annotations
+
+import abc
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ktcomponent.errors import ConfigurationError
+
+_SEGMENT = re.compile(r"(?!\.\.?$)[^/\\\x00-\x1f]{1,255}")
+
+
+class Storage(abc.ABC):
+    """One folder of an object storage or of a file system.
+
+    Args:
+        url: Where it is, without credentials; for messages.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @abc.abstractmethod
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Creates an object unless the key exists; tells whether this call created it.
+
+        False can be wrong where a reply was lost and the client tried again by itself: who must know reads
+        the object back.
+
+        Raises:
+            StorageError: If it is not clear what happened.
+        """
+
+    @abc.abstractmethod
+    def put(self, key: str, data: bytes) -> None:
+        """Creates or replaces an object; a reader sees the old one or the new one. For keys with one writer."""
+
+    @abc.abstractmethod
+    def get(self, key: str) -> bytes | None:
+        """The object's bytes, or None where there is none."""
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Like `get`, for several keys, side by side where the storage can."""
+        return [self.get(key) for key in keys]
+
+    @abc.abstractmethod
+    def list(self, prefix: str) -> list[str]:
+        """All keys below the folder `prefix`, sorted; none where it doesn't exist."""
+
+    @abc.abstractmethod
+    def delete(self, key: str) -> None:
+        """Removes an object; nothing happens where there is none."""
+
+    @abc.abstractmethod
+    def check_writable(self) -> None:
+        """Raises `ConfigurationError` where this place can't be written to; leaves nothing behind."""
+
+    def upload(self, path: Path, key: str) -> None:
+        """Puts a local file."""
+        self.put(key, path.read_bytes())
+
+    def download(self, key: str, path: Path) -> bool:
+        """Gets an object into a local file; tells whether there was one."""
+        data = self.get(key)
+        if data is None:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return True
+
+
+def check_key(key: str) -> str:
+    """Returns the key.
+
+    Raises:
+        ConfigurationError: If the key could leave its folder or isn't a name everywhere.
+    """
+    if not all(_SEGMENT.fullmatch(segment) for segment in key.split("/")):
+        raise ConfigurationError(
+            f"{key!r} is not a usable name: no '..', no empty part, no control characters."
+        )
+    return key

@@ -1,0 +1,135 @@
+"""A folder of a local (or well mounted) file system.
+
+fsspec's own `mode="create"` checks and then writes, so two processes can both win; here an object is written
+aside, synced, and published by `link(2)`, which fails where the name exists.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ktcomponent.errors import ConfigurationError, StorageError
+from ktcomponent.storage.base import Storage, check_key
+
+_ASIDE = ".part-"
+
+
+class LocalStorage(Storage):
+    """See `Storage`.
+
+    Args:
+        root: The folder; it is made when something is first written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(f"file://{root}")
+        self.root = root
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        try:
+            self._publish(key, data, os.link)
+        except FileExistsError:
+            return False
+        return True
+
+    def put(self, key: str, data: bytes) -> None:
+        self._publish(key, data, os.replace)
+
+    def get(self, key: str) -> bytes | None:
+        try:
+            return self._path(key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"Can't read {self.url}/{key}: {error}.") from error
+
+    def list(self, prefix: str) -> list[str]:
+        top = self._path(prefix)
+        return sorted(
+            path.relative_to(self.root).as_posix()
+            for path in top.rglob("*")
+            if path.is_file() and not path.name.startswith(_ASIDE)
+        )
+
+    def delete(self, key: str) -> None:
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"Can't remove {self.url}/{key}: {error}.") from error
+
+    def check_writable(self) -> None:
+        missing = [p for p in (self.root, *self.root.parents) if not p.exists()]
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=self.root) as folder:
+                here = Path(folder, "a")
+                here.write_bytes(b"")
+                os.link(here, Path(folder, "b"))
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.url} can't be written to ({error}). Expected a folder on a file system with hard links, "
+                "and the right to write there."
+            ) from error
+        finally:
+            for folder_made in missing:
+                with contextlib.suppress(OSError):
+                    folder_made.rmdir()
+
+    def _path(self, key: str) -> Path:
+        return self.root / check_key(key)
+
+    def _publish(self, key: str, data: bytes, publish: Callable[[str, Path], None]) -> None:
+        path = self._path(key)
+        try:
+            _make_folder(path.parent)
+            with _written_aside(path.parent, data) as aside:
+                publish(aside, path)
+                _sync_folder(path.parent)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise StorageError(f"Can't write {self.url}/{key}: {error}.") from error
+
+
+@contextlib.contextmanager
+def _written_aside(folder: Path, data: bytes) -> Iterator[str]:
+    handle, aside = tempfile.mkstemp(prefix=_ASIDE, dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(aside, 0o666 & ~_UMASK)
+        yield aside
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+# mkstemp makes files for their owner only; a study is shared like any other file, so the umask decides.
+_UMASK = _read_umask()

@@ -1,0 +1,47 @@
+"""Objects in this process's memory, for tests and for searches that need not outlive it."""
+
+from __future__ import annotations
+
+import threading
+
+from ktcomponent.storage.base import Storage, check_key
+
+_LOCK = threading.Lock()
+_OBJECTS: dict[str, bytes] = {}
+
+
+class MemoryStorage(Storage):
+    """See `Storage`. All `memory://` storages of a process share one name space, as in fsspec.
+
+    fsspec's own memory file system checks and then writes; here a lock makes `put_if_absent` one step.
+
+    Args:
+        path: The part of the URL behind `memory://`.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"memory://{path}")
+        self._prefix = path.strip("/") + "/"
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        with _LOCK:
+            return _OBJECTS.setdefault(self._prefix + check_key(key), data) is data
+
+    def put(self, key: str, data: bytes) -> None:
+        with _LOCK:
+            _OBJECTS[self._prefix + check_key(key)] = data
+
+    def get(self, key: str) -> bytes | None:
+        return _OBJECTS.get(self._prefix + check_key(key))
+
+    def list(self, prefix: str) -> list[str]:
+        top = f"{self._prefix}{check_key(prefix)}/"
+        with _LOCK:
+            return sorted(name.removeprefix(self._prefix) for name in _OBJECTS if name.startswith(top))
+
+    def delete(self, key: str) -> None:
+        with _LOCK:
+            _OBJECTS.pop(self._prefix + check_key(key), None)
+
+    def check_writable(self) -> None:
+        """Memory can always be written to."""

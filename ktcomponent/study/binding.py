@@ -1,0 +1,157 @@
+"""Binding an oracle to a study: creating the study, or checking that both are of one search."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ktcomponent.errors import StudyMismatch
+from ktcomponent.hyperparameters import HyperParameter, HyperParameters
+from ktcomponent.oracles.oracle import Oracle
+from ktcomponent.oracles.registry import class_name
+from ktcomponent.storage import Storage
+from ktcomponent.study.entry import plain
+from ktcomponent.study.ledger import StudyLedger, first_document
+from ktcomponent.study.state import StudyState
+from ktcomponent.study.study import Draft, Study, Writer
+
+LEASE_S = 60
+MAX_ATTEMPTS = 3
+
+Discover = Callable[[dict[str, Any]], None]
+
+
+def bind(
+    oracle: Oracle,
+    storage: Storage,
+    writer: Writer,
+    *,
+    overwrite: bool = False,
+    study_wins: bool = False,
+    is_open: bool = False,
+    discover: Discover = lambda _: None,
+) -> StudyLedger:
+    """Binds an oracle to the study at `storage`, which is created where there is none.
+
+    Nothing is written before everything that can be checked has been.
+
+    Args:
+        oracle: The oracle; it is set to the study's state.
+        storage: Where the study lies.
+        writer: Who commits.
+        overwrite: Whether to begin a new generation of an existing study.
+        study_wins: What happens where settings differ: the study's are kept, with a warning; else the
+            oracle's are committed.
+        is_open: Whether the writer's incarnation is open, or will be by the first claim.
+        discover: Called with the study's configuration (empty for a new study, which keeps what is put into
+            it) to declare hyperparameters in the oracle.
+
+    Raises:
+        StudyMismatch: If the study has another oracle class, objective or domain of a hyperparameter.
+    """
+    study = Study.find(storage)
+    if study is not None and not overwrite:
+        ledger = StudyLedger(study, oracle, writer, is_open)
+        _join(ledger, study_wins, discover)
+        return ledger
+    document = _begin(oracle, discover)
+    if study is None:
+        storage.check_writable()
+        study, is_mine = Study.create(storage, writer, document)
+    else:
+        is_mine = True
+        study.commit(writer, lambda state: _reset(state, document))
+    ledger = StudyLedger(study, oracle, writer, is_open)
+    if is_mine:
+        ledger.refresh()
+    else:
+        _join(ledger, study_wins, lambda _: None)
+    oracle.bind(ledger)
+    return ledger
+
+
+def check_domains(pairs: Iterable[tuple[HyperParameter, HyperParameter]], where: str) -> None:
+    """Refuses hyperparameters whose domain is not the study's.
+
+    Args:
+        pairs: (in the study, given now).
+        where: The study, for the message.
+
+    Raises:
+        StudyMismatch: If a pair differs.
+    """
+    differences = []
+    for known, given in pairs:
+        old, new = known.domain(), given.domain()
+        keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        if keys:
+            told = ", ".join(f"{key} is {old.get(key)!r} there and {new.get(key)!r} here" for key in keys)
+            differences.append(f"{known.name!r}: {told}")
+    if differences:
+        raise StudyMismatch(
+            f"{where} has another search space. {'; '.join(differences)}. Use a new study for a changed domain, "
+            "or give the hyperparameter another name."
+        )
+
+
+def _begin(oracle: Oracle, discover: Discover) -> list[list[Any]]:
+    """The first document of a new study (or generation)."""
+    if oracle.seed is None:
+        # Drawn once and kept, so that every proposal can be computed again from the log.
+        oracle.seed = oracle._seed_state = secrets.randbits(31)
+    config: dict[str, Any] = {
+        "oracle": {"class": class_name(oracle), **oracle.settings()},
+        "overridden": oracle.overridden,
+        "lease_s": LEASE_S,
+        "max_attempts": MAX_ATTEMPTS,
+    }
+    discover(config)
+    return first_document(oracle, config)
+
+
+def _join(ledger: StudyLedger, study_wins: bool, discover: Discover) -> None:
+    """Brings an oracle and an existing study together."""
+    oracle, study = ledger.oracle, ledger.study
+    config = study.state.config
+    _check_same_search(oracle, config["oracle"], study.url)
+    settings, seed, given = plain(oracle.settings()), oracle.seed, oracle.hyperparameters
+    ledger.refresh()
+    known = ((oracle.hyperparameters.find(hp.name, hp.conditions), hp) for hp in given.space)
+    check_domains([(old, hp) for old, hp in known if old is not None], f"The study {study.url}")
+    kept = {**config["oracle"], "seed": oracle.seed}
+    changed = {key: value for key, value in settings.items() if kept.get(key) != value}
+    if study_wins:
+        differing = {**changed, **({"seed": seed} if seed not in (None, oracle.seed) else {})}
+        if differing:
+            told = "; ".join(f"{key} is {kept.get(key)!r}, not {value!r}" for key, value in differing.items())
+            warnings.warn(f"The settings of the study {study.url} are used: {told}.", stacklevel=2)
+        changed, seed = {}, None
+    oracle.hyperparameters.merge(given, overwrite=False)
+    discover(config)
+    space: HyperParameters = oracle.get_space()
+    ledger.reconfigure(changed, seed, space)
+    oracle.bind(ledger)
+
+
+def _reset(state: StudyState, document: list[list[Any]]) -> Draft:
+    return Draft("reset", patch=document, extra={"generation": state.generation + 1})
+
+
+def _check_same_search(oracle: Oracle, kept: dict[str, Any], url: str) -> None:
+    mine = class_name(oracle)
+    same = kept["class"] == mine
+    if not same and "__main__" in kept["class"] + mine:
+        # A class that was written in a notebook has moved into a module.
+        same = kept["class"].split(":")[-1] == mine.split(":")[-1]
+    if not same:
+        raise StudyMismatch(
+            f"The study {url} has the oracle {kept['class']}, not {mine}. Use a new study for another oracle."
+        )
+    objective = plain(oracle.objective.get_config())
+    if kept["objective"] != objective:
+        raise StudyMismatch(
+            f"The study {url} has the objective {kept['objective']}, not {objective}. Use a new study for "
+            "another objective."
+        )

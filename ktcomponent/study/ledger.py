@@ -1,0 +1,352 @@
+"""`StudyLedger`: makes an oracle's decisions commits of a study.
+
+A decision brings the oracle to the head, runs the oracle's method, and commits the difference between its
+state and the document. After a lost race the oracle is set back to the new head and the method runs again.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ktcomponent.errors import Fenced, KtcomponentError
+from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.oracles.oracle import Oracle
+from ktcomponent.study import artifacts, incarnations
+from ktcomponent.study.entry import dumps, plain
+from ktcomponent.study.patch import Patch, diff
+from ktcomponent.study.state import StudyState
+from ktcomponent.study.study import Draft, Study, Writer
+from ktcomponent.trial import Trial, TrialStatus
+
+LARGE_COMMIT = 64 * 1024
+
+_LOG = logging.getLogger(__name__)
+
+
+class StudyLedger:
+    """See `ktcomponent.oracles.ledger.Ledger`.
+
+    Args:
+        study: The study.
+        oracle: The oracle; the caller binds it.
+        writer: The owner and the incarnation under which to commit.
+        is_open: Whether a supervisor has opened the incarnation; else the first claim does.
+
+    Attributes:
+        folder_of: Gives the local folder of a trial's files, which `end_trial` uploads, or None.
+    """
+
+    def __init__(self, study: Study, oracle: Oracle, writer: Writer, is_open: bool = False) -> None:
+        self.study = study
+        self.oracle = oracle
+        self.writer = writer
+        self.folder_of: Callable[[str], Path | None] = lambda _: None
+        self._is_open = is_open
+        self._synced: tuple[int, int] | None = None
+        self._held: dict[str, str] = {}
+        self._reports: dict[str, list[tuple[dict[str, Any], int]]] = {}
+        self._notes: dict[str, Any] = {}
+        self._plain = _keeps_base_methods(type(oracle))
+
+    # -- the protocol ------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        self.study.refresh()
+        self._sync()
+
+    def create_trial(self, tuner_id: str, method: Callable[[], Trial]) -> Trial:
+        if tuner_id in self.oracle.ongoing_trials:
+            return self.oracle.ongoing_trials[tuner_id]
+        self.open()
+        while True:
+            trial = self._claim(tuner_id, method)
+            lost = self.study.state.leases.get(trial.trial_id, {}).get("losses", 0)
+            if trial.status != TrialStatus.RUNNING or lost < self.study.state.config["max_attempts"]:
+                return trial
+            trial.status = TrialStatus.FAILED
+            trial.message = f"Its worker vanished {lost} times."
+            self.end_trial(trial, self.oracle.end_trial)
+            self.oracle._check_consecutive_failures()
+
+    def update_trial(
+        self, trial_id: str, metrics: dict[str, Any], step: int, method: Callable[[], Trial]
+    ) -> Trial:
+        if type(self.oracle).update_trial is Oracle.update_trial:
+            trial = method()
+            self._reports.setdefault(trial_id, []).append((metrics, step))
+            return trial
+        outcome: list[Trial] = []
+
+        def decide(_: StudyState) -> Draft:
+            self._sync()
+            outcome[:] = [method()]
+            return Draft("report", trial_id, self._attempt(trial_id), self._difference([trial_id]))
+
+        self._commit(decide)
+        return outcome[0]
+
+    def end_trial(self, trial: Trial, method: Callable[[Trial], None]) -> None:
+        trial_id = trial.trial_id
+        attempt = self._attempt(trial_id)
+        folder = self.folder_of(trial_id)
+        files = [] if folder is None else artifacts.upload(self.study.storage, trial_id, attempt, folder)
+
+        def decide(_: StudyState) -> Draft:
+            self._forget(trial_id)
+            self._sync()
+            for metrics, step in self._reports.get(trial_id, []):
+                self.oracle.update_trial(trial_id, metrics, step)
+            method(copy.copy(trial))
+            return Draft("finish", trial_id, attempt, self._difference([trial_id]), {"files": files})
+
+        self._commit(decide)
+        self._reports.pop(trial_id, None)
+        self._drop_held(trial_id)
+
+    def update_space(self, method: Callable[[], None]) -> None:
+        def decide(state: StudyState) -> Draft | None:
+            self._sync()
+            method()
+            patch = self._difference([])
+            if not patch:
+                return None
+            held = state.held(self.writer.owner, self.writer.incarnation)
+            for trial_id, attempt in held.items():
+                return Draft("report", trial_id, attempt, patch)
+            return Draft("config", patch=patch)
+
+        self._commit(decide)
+
+    def stop(self, reason: str) -> None:
+        incarnations.stop(self.study, self.writer, reason)
+
+    # -- beyond the protocol -----------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Opens the incarnation, unless that was done."""
+        if not self._is_open:
+            incarnations.take_over(self.study, self.writer, "a search begins")
+            self._is_open = True
+
+    def close(self, reason: str) -> None:
+        """Gives back what is held; a later claim opens a new incarnation."""
+        if self._is_open and self.study.state.held(self.writer.owner, self.writer.incarnation):
+            incarnations.give_back(self.study, self.writer, reason)
+            self.writer = Writer(self.writer.owner, incarnations.new_incarnation())
+            self._is_open = False
+        self._held.clear()
+        self.oracle.ongoing_trials.clear()
+
+    def peek(self) -> str:
+        """What `create_trial` would answer now: RUNNING, IDLE or STOPPED. Commits nothing."""
+        self.refresh()
+        state = self.study.state
+        if state.stop is not None:
+            return TrialStatus.STOPPED
+        if state.free():
+            return TrialStatus.RUNNING
+        self.oracle.bind(None)
+        try:
+            status = self.oracle.create_trial("peek").status
+        finally:
+            self.oracle.bind(self)
+            self._restart()
+        return TrialStatus.IDLE if status == TrialStatus.STOPPED and state.running() else status
+
+    def reconfigure(self, settings: dict[str, Any], seed: int | None, space: HyperParameters) -> None:
+        """Commits changed settings, a changed seed and new hyperparameters; a raised limit reopens the search.
+
+        Args:
+            settings: The settings to change, by name.
+            seed: The seed to use from now on; None keeps it.
+            space: Hyperparameters to add where they are new.
+        """
+
+        def decide(state: StudyState) -> Draft | None:
+            self._sync()
+            if seed is not None and seed != self.oracle.seed:
+                self.oracle.seed = self.oracle._seed_state = seed
+            self.oracle.update_space(space)
+            kept = state.config["oracle"]
+            changed = {key: value for key, value in settings.items() if kept.get(key) != value}
+            patch: Patch = [["set", ["config", "oracle", key], value] for key, value in changed.items()]
+            patch += self._difference([])
+            if not patch:
+                return None
+            reopen = any(_raised(kept.get(key), value) for key, value in changed.items())
+            return Draft("config", patch=patch, extra={"reopen": reopen})
+
+        self.oracle.bind(None)
+        try:
+            self._commit(decide)
+        finally:
+            self.oracle.bind(self)
+        self._restart()
+        self._sync()
+
+    def note(self, key: str, value: Any) -> None:
+        """Puts something into the configuration with the next commit."""
+        self._notes[key] = value
+
+    # -- inside ------------------------------------------------------------------------------------------
+
+    def _claim(self, tuner_id: str, method: Callable[[], Trial]) -> Trial:
+        outcome: list[Trial] = []
+
+        def decide(state: StudyState) -> Draft | None:
+            self._sync()
+            outcome[:] = [_empty(TrialStatus.STOPPED)]
+            if state.stop is not None:
+                return None
+            for trial_id in state.free():
+                outcome[:] = [self.oracle.trials[trial_id]]
+                return self._claim_of(state, trial_id, [])
+            trial = method()
+            outcome[:] = [trial]
+            if trial.status == TrialStatus.RUNNING:
+                return self._claim_of(state, trial.trial_id, self._difference([trial.trial_id]))
+            if not self._plain:
+                self._restart()
+            if trial.status == TrialStatus.STOPPED:
+                if not state.running():
+                    return Draft("stop", extra={"reason": "the oracle has no more trials"})
+                # A running trial may yet be given back, so the search isn't over.
+                outcome[:] = [_empty(TrialStatus.IDLE)]
+            return None
+
+        self._commit(decide)
+        (trial,) = outcome
+        if trial.status == TrialStatus.RUNNING:
+            self._held[tuner_id] = trial.trial_id
+            self.oracle.ongoing_trials[tuner_id] = trial
+        return trial
+
+    def _claim_of(self, state: StudyState, trial_id: str, patch: Patch) -> Draft:
+        attempt = state.leases.get(trial_id, {"attempt": 0})["attempt"] + 1
+        record = self.oracle.trials[trial_id]
+        basis = {"number": record.number, "seen": state.seq}
+        return Draft("claim", trial_id, attempt, patch, {"lease_s": state.config["lease_s"], "basis": basis})
+
+    def _attempt(self, trial_id: str) -> int:
+        held = self.study.state.held(self.writer.owner, self.writer.incarnation)
+        if trial_id not in held:
+            raise Fenced(
+                f"Trial {trial_id} isn't held by this worker: {self.writer.owner!r} lost it, or never had it."
+            )
+        return held[trial_id]
+
+    def _commit(self, decide: Callable[[StudyState], Draft | None]) -> None:
+        tried = False
+
+        def again(state: StudyState) -> Draft | None:
+            nonlocal tried
+            if tried:
+                self._restart()
+            tried = True
+            draft = decide(state)
+            if draft is not None:
+                known = state.config
+                draft.patch += [
+                    ["set", ["config", key], value]
+                    for key, value in self._notes.items()
+                    if known.get(key) != value
+                ]
+                self._warn_if_large(draft)
+            return draft
+
+        try:
+            entry = self.study.commit(self.writer, again)
+        except BaseException:
+            self._restart()
+            raise
+        if entry is not None:
+            self._notes.clear()
+            self._synced = self._head()
+            if entry["trial"] is not None:
+                self.oracle._remember(entry["trial"], self.study.state.trials.get(entry["trial"]))
+
+    def _head(self) -> tuple[int, int]:
+        return self.study.state.generation, self.study.state.changed
+
+    def _sync(self) -> None:
+        """Sets the oracle to the head where others have changed it."""
+        if self._synced == self._head():
+            return
+        state = dict(self.study.state.document["oracle"])
+        held = self.study.state.held(self.writer.owner, self.writer.incarnation)
+        self._held = {t: i for t, i in self._held.items() if i in held}
+        self.oracle.set_state({**state, "ongoing_trials": self._held})
+        self.oracle.apply_settings(self.study.state.config["oracle"])
+        self._synced = self._head()
+
+    def _restart(self) -> None:
+        """Lets the next `_sync` undo whatever an uncommitted decision did to the oracle."""
+        self._synced = None
+        self.oracle._remember(None, None)
+
+    def _forget(self, trial_id: str) -> None:
+        self._synced = None
+        self.oracle._remember(trial_id, None)
+
+    def _drop_held(self, trial_id: str) -> None:
+        self._held = {t: i for t, i in self._held.items() if i != trial_id}
+
+    def _difference(self, trial_ids: Iterable[str]) -> Patch:
+        """The patch from the document to the oracle's state."""
+        document = self.study.state.document["oracle"]
+        if self._plain:
+            new = self.oracle._common_state()
+            records = {i: self.oracle.trials[i].to_record() for i in trial_ids}
+        else:
+            new = self.oracle.get_state()
+            new.pop("ongoing_trials", None)
+            records = new.pop("trials")
+        patch: Patch = []
+        for key, value in plain(new).items():
+            patch += _change(document, key, value, ["oracle", key])
+        for trial_id, record in plain(records).items():
+            patch += _change(document["trials"], trial_id, record, ["oracle", "trials", trial_id])
+        return patch
+
+    def _warn_if_large(self, draft: Draft) -> None:
+        size = len(dumps(draft.patch))
+        if size > LARGE_COMMIT and not self._plain:
+            largest = max(draft.patch, key=lambda operation: len(dumps(operation)))
+            _LOG.warning(
+                "A commit of %d KiB: the oracle's state %r grows. Keep what can be derived out of get_state().",
+                size // 1024,
+                "/".join(largest[1]),
+            )
+
+
+def first_document(oracle: Oracle, config: dict[str, Any]) -> Patch:
+    """The patch that makes a new study's document from an oracle that has no trials yet."""
+    state = oracle.get_state()
+    if state.pop("trials") or state.pop("ongoing_trials"):
+        raise KtcomponentError("The oracle of a new study must have no trials yet.")
+    return [["set", ["config"], plain(config)], ["set", ["oracle"], {**plain(state), "trials": {}}]]
+
+
+def _change(old: dict[str, Any], key: str, value: Any, path: list[str]) -> Patch:
+    return diff(old[key], value, path) if key in old else [["set", path, value]]
+
+
+def _raised(old: Any, new: Any) -> bool:
+    """Whether a limit allows more than before; None is no limit."""
+    if isinstance(old, bool) or not isinstance(old, (int, float)):
+        return False
+    return new is None or (isinstance(new, (int, float)) and new > old)
+
+
+def _empty(status: str) -> Trial:
+    return Trial(HyperParameters(), "", status)
+
+
+def _keeps_base_methods(cls: type[Oracle]) -> bool:
+    """Whether a decision can only touch the common state and the trial it is about."""
+    names = ("get_state", "set_state", "create_trial", "update_trial", "end_trial", "update_space")
+    return all(getattr(cls, name) is getattr(Oracle, name) for name in names)

@@ -1,0 +1,298 @@
+"""The state of a study, and the rules by which commits change it.
+
+Fencing rests on these rules and not on good manners: `check` says whether a commit is allowed, writers ask it
+before they write and readers ask it of every commit they read, so a forbidden commit can't count. What
+belongs to leases (who runs which attempt) is changed by the rules alone; a commit's patch reaches only the
+document (the configuration and the oracle's state). Nothing here runs an oracle's code.
+
+    trial's lease   running --finish--> ended | retry       running --giveback, takeover, expire--> free
+                    none, free, retry --claim--> running    (attempt = last + 1)
+    incarnation     takeover opens one and closes the one it replaces; giveback closes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+from typing import Any
+
+from ktcomponent.errors import CorruptEntry, Fenced, Refused, UnsupportedFormat
+from ktcomponent.study import layout, patch
+
+FOLD_VERSION = 1
+
+Entry = dict[str, Any]
+Lease = dict[str, Any]
+
+
+@dataclass
+class StudyState:
+    """What the log says up to commit `seq`.
+
+    Attributes:
+        seq: Number of the last commit, 0 before the first.
+        last_sha256: SHA-256 of the last commit's stored bytes.
+        study_id: From `study.json`.
+        generation: One more than the number of resets.
+        min_writer: The highest asked for.
+        document: `{"config": ..., "oracle": ...}`.
+        leases: By trial: state, attempt, losses, and while running: owner, incarnation, claimed, lease_s.
+        owners: By owner: incarnation, open.
+        stop: Why the search ended, None while it goes on.
+        changed: Number of the last commit that changed the document.
+    """
+
+    study_id: str
+    seq: int = 0
+    last_sha256: str = ""
+    generation: int = 1
+    min_writer: int = 1
+    document: dict[str, Any] = field(default_factory=lambda: {"config": {}, "oracle": {}})
+    leases: dict[str, Lease] = field(default_factory=dict)
+    owners: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stop: dict[str, Any] | None = None
+    changed: int = 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = self.document["config"]
+        return config
+
+    @property
+    def trials(self) -> dict[str, dict[str, Any]]:
+        """The trials' records."""
+        trials: dict[str, dict[str, Any]] = self.document["oracle"].get("trials", {})
+        return trials
+
+    def running(self) -> dict[str, Lease]:
+        return {t: lease for t, lease in self.leases.items() if lease["state"] == "running"}
+
+    def held(self, owner: str, incarnation: str | None = None) -> dict[str, int]:
+        """The running attempts of an owner (of one incarnation, or of any), by trial."""
+        return {
+            t: lease["attempt"]
+            for t, lease in self.running().items()
+            if lease["owner"] == owner and incarnation in (None, lease["incarnation"])
+        }
+
+    def finished_by(self, incarnations: Container[str]) -> int:
+        """How many trials' last runs ended under one of these incarnations."""
+        return sum(lease.get("by") in incarnations for lease in self.leases.values())
+
+    def free(self) -> list[str]:
+        """Trials that were given back, in order of their number."""
+        return sorted(
+            (t for t, lease in self.leases.items() if lease["state"] == "free"),
+            key=lambda t: (self.trials[t].get("number") or 0, t),
+        )
+
+    def is_open(self, owner: str, incarnation: str) -> bool:
+        known = self.owners.get(owner)
+        return known is not None and known["incarnation"] == incarnation and bool(known["open"])
+
+
+def check(state: StudyState, entry: Entry) -> None:
+    """Whether the commit is allowed after `state`.
+
+    Raises:
+        Fenced: If its writer has been replaced.
+        Refused: If it breaks another rule.
+    """
+    op = entry["op"]
+    if op not in _RULES:
+        raise Refused(f"unknown operation {op!r}")
+    if (op == "create") != (state.seq == 0):
+        raise Refused(f"{op!r} can't be commit {state.seq + 1}")
+    if op not in ("create", "reset") and entry["generation"] != state.generation:
+        raise Fenced(f"the study was reset (generation {state.generation}, not {entry['generation']})")
+    rule, _ = _RULES[op]
+    rule(state, entry)
+
+
+def fold(state: StudyState, entry: Entry, digest: str) -> None:
+    """Changes `state` to what it is after the commit.
+
+    Args:
+        state: The state before; unusable after an error.
+        entry: The decoded commit.
+        digest: SHA-256 of its stored bytes.
+
+    Raises:
+        UnsupportedFormat: If the commit needs newer software to be understood.
+        CorruptEntry: If it breaks the chain or a rule.
+    """
+    where = layout.log(state.seq + 1)
+    if entry.get("min_reader", 1) > layout.READER:
+        raise UnsupportedFormat(
+            f"The study's commit {state.seq + 1} was written by newer software (it needs reader version "
+            f"{entry['min_reader']}, this is {layout.READER}). Upgrade ktcomponent."
+        )
+    try:
+        if (entry["study_id"], entry["seq"]) != (state.study_id, state.seq + 1):
+            raise Refused("it belongs elsewhere")
+        if entry["prev_sha256"] != state.last_sha256:
+            raise Refused("it does not follow the commit before it")
+        check(state, entry)
+        if entry["op"] == "reset":
+            state.document = {"config": {}, "oracle": {}}
+        if entry["patch"]:
+            patch.apply(state.document, entry["patch"])
+            state.changed = entry["seq"]
+        _RULES[entry["op"]][1](state, entry)
+    except (Refused, ValueError, KeyError, TypeError) as error:
+        raise CorruptEntry(
+            f"{where} breaks the rules of the log: {error}. Restore the objects from a backup or an older "
+            "version; nothing was changed or skipped."
+        ) from error
+    state.min_writer = max(state.min_writer, entry.get("min_writer", 1))
+    state.seq = entry["seq"]
+    state.last_sha256 = digest
+
+
+# -- the rules: for each operation, what must hold before, and what it does to leases ---------------------
+
+
+def _writer(entry: Entry) -> tuple[str, str]:
+    return entry["writer"]["owner"], entry["writer"]["incarnation"]
+
+
+def _require_open(state: StudyState, entry: Entry) -> None:
+    owner, incarnation = _writer(entry)
+    if not state.is_open(owner, incarnation):
+        raise Fenced(
+            f"incarnation {incarnation} of {owner!r} is closed: another one took over, or it gave back"
+        )
+
+
+def _anything(state: StudyState, entry: Entry) -> None:
+    del state, entry
+
+
+def _may_claim(state: StudyState, entry: Entry) -> None:
+    _require_open(state, entry)
+    if state.stop is not None:
+        raise Refused(f"the search is over ({state.stop['reason']})")
+    lease = state.leases.get(entry["trial"])
+    if lease is not None and lease["state"] not in ("free", "retry"):
+        raise Refused(f"trial {entry['trial']} is {lease['state']}")
+    last = 0 if lease is None else lease["attempt"]
+    if entry["attempt"] != last + 1:
+        raise Refused(f"attempt {entry['attempt']} of trial {entry['trial']} does not follow {last}")
+
+
+def _claim(state: StudyState, entry: Entry) -> None:
+    owner, incarnation = _writer(entry)
+    trial = entry["trial"]
+    if trial not in state.trials:
+        raise Refused(f"trial {trial} has no record")
+    state.leases[trial] = {
+        **{k: v for k, v in state.leases.get(trial, {"losses": 0}).items() if k == "losses"},
+        "state": "running",
+        "attempt": entry["attempt"],
+        "owner": owner,
+        "incarnation": incarnation,
+        "lease_s": entry.get("lease_s"),
+        "claimed": entry["time"],
+    }
+
+
+def _is_current(state: StudyState, entry: Entry) -> Lease:
+    lease = state.leases.get(entry["trial"])
+    if lease is None or lease["state"] != "running" or lease["attempt"] != entry["attempt"]:
+        raise Fenced(f"attempt {entry['attempt']} of trial {entry['trial']} is not the running one")
+    return lease
+
+
+def _may_report(state: StudyState, entry: Entry) -> None:
+    _require_open(state, entry)
+    lease = _is_current(state, entry)
+    if (lease["owner"], lease["incarnation"]) != _writer(entry):
+        raise Fenced(f"trial {entry['trial']} is held by {lease['owner']!r}, not by {_writer(entry)[0]!r}")
+
+
+def _finish(state: StudyState, entry: Entry) -> None:
+    trial = entry["trial"]
+    lease = state.leases[trial]
+    retry = state.trials[trial]["status"] == "INVALID"
+    state.leases[trial] = {
+        "state": "retry" if retry else "ended",
+        "attempt": lease["attempt"],
+        "losses": lease["losses"],
+        "by": lease["incarnation"],
+        "files": entry.get("files", []),
+    }
+
+
+def _free(state: StudyState, trial: str, loss: int) -> None:
+    lease = state.leases[trial]
+    state.leases[trial] = {"state": "free", "attempt": lease["attempt"], "losses": lease["losses"] + loss}
+
+
+def _giveback(state: StudyState, entry: Entry) -> None:
+    owner, incarnation = _writer(entry)
+    for trial in state.held(owner, incarnation):
+        _free(state, trial, loss=0)
+    state.owners[owner] = {"incarnation": incarnation, "open": False}
+
+
+def _may_expire(state: StudyState, entry: Entry) -> None:
+    _is_current(state, entry)
+
+
+def _expire(state: StudyState, entry: Entry) -> None:
+    _free(state, entry["trial"], loss=1)
+
+
+def _may_take_over(state: StudyState, entry: Entry) -> None:
+    owner, incarnation = _writer(entry)
+    current = state.owners.get(owner)
+    replaces = entry["replaces"]
+    if (current["incarnation"] if current else None) != replaces or incarnation == replaces:
+        raise Fenced(f"another incarnation of {owner!r} took over")
+    if entry.get("restart") and not state.is_open(owner, replaces):
+        raise Fenced(f"incarnation {replaces} of {owner!r} is closed")
+
+
+def _take_over(state: StudyState, entry: Entry) -> None:
+    owner, incarnation = _writer(entry)
+    for trial in state.held(owner):
+        _free(state, trial, loss=1)
+    state.owners[owner] = {"incarnation": incarnation, "open": True}
+
+
+def _config(state: StudyState, entry: Entry) -> None:
+    if entry.get("reopen"):
+        state.stop = None
+
+
+def _may_stop(state: StudyState, entry: Entry) -> None:
+    del entry
+    if state.stop is not None:
+        raise Refused(f"the search is over already ({state.stop['reason']})")
+
+
+def _stop(state: StudyState, entry: Entry) -> None:
+    state.stop = {"reason": entry["reason"], "seq": entry["seq"]}
+
+
+def _reset(state: StudyState, entry: Entry) -> None:
+    if entry["generation"] != state.generation + 1:
+        raise Refused(f"generation {entry['generation']} does not follow {state.generation}")
+    state.generation = entry["generation"]
+    state.leases, state.owners, state.stop = {}, {}, None
+
+
+_RULES: dict[str, tuple[Callable[[StudyState, Entry], object], Callable[[StudyState, Entry], object]]] = {
+    "create": (_anything, _anything),
+    "claim": (_may_claim, _claim),
+    "report": (_may_report, _anything),
+    "finish": (_may_report, _finish),
+    "giveback": (_require_open, _giveback),
+    "expire": (_may_expire, _expire),
+    "takeover": (_may_take_over, _take_over),
+    "config": (_anything, _config),
+    "stop": (_may_stop, _stop),
+    "reset": (_anything, _reset),
+    "drop": (_anything, _anything),
+    "enqueue": (_anything, _anything),
+}

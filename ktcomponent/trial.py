@@ -1,0 +1,158 @@
+"""A trial: one set of hyperparameter values and what came of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.metrics import MetricHistory, MetricsTracker
+
+MAX_MESSAGE = 2000
+
+
+class TrialStatus:
+    """What can be said of a trial.
+
+    Attributes:
+        RUNNING: It may run.
+        IDLE: Nothing to run now; ask again.
+        INVALID: This run failed; the trial is due for a retry.
+        STOPPED: As an answer to `create_trial`: the search is over.
+        COMPLETED: It ended with a score.
+        FAILED: It failed for good.
+    """
+
+    RUNNING = "RUNNING"
+    IDLE = "IDLE"
+    INVALID = "INVALID"
+    STOPPED = "STOPPED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class Trial:
+    """One set of hyperparameter values, run one or more times.
+
+    Args:
+        hyperparameters: The space with this trial's values.
+        trial_id: Unique within the study; drawn where left out.
+        status: One of `TrialStatus`.
+        message: Why it failed.
+
+    Attributes:
+        metrics: A `MetricsTracker`.
+        score: The objective's best value, None until the trial completed.
+        best_step: The step of that value.
+        number: Position in the order of creation, from 0; None for a trial that an oracle has not taken up.
+        runs: How many times a run of it ended.
+        ended: Position in the order in which trials ended for good, from 0; None until then.
+    """
+
+    def __init__(
+        self,
+        hyperparameters: HyperParameters,
+        trial_id: str | None = None,
+        status: str = TrialStatus.RUNNING,
+        message: str | None = None,
+    ) -> None:
+        self.hyperparameters = hyperparameters
+        self.trial_id = uuid.uuid4().hex if trial_id is None else trial_id
+        self.metrics = MetricsTracker()
+        self.score: float | None = None
+        self.best_step: int | None = 0
+        self.status = status
+        self.message = message
+        self.number: int | None = None
+        self.runs = 0
+        self.ended: int | None = None
+        self._unknown: dict[str, Any] = {}
+
+    def summary(self) -> None:
+        """Prints the values, the score and the message."""
+        print(f"Trial {self.trial_id} summary")  # noqa: T201
+        print("Hyperparameters:")  # noqa: T201
+        self.display_hyperparameters()
+        if self.score is not None:
+            print(f"Score: {self.score}")  # noqa: T201
+        if self.message is not None:
+            print(self.message)  # noqa: T201
+
+    def display_hyperparameters(self) -> None:
+        for name, value in self.hyperparameters.values.items():
+            print(f"{name}: {value}")  # noqa: T201
+        if not self.hyperparameters.values:
+            print("default configuration")  # noqa: T201
+
+    def get_state(self) -> dict[str, Any]:
+        """The whole trial as JSON, as KerasTuner writes it."""
+        return {
+            "trial_id": self.trial_id,
+            "hyperparameters": self.hyperparameters.get_config(),
+            "metrics": self.metrics.get_config(),
+            "score": self.score,
+            "best_step": self.best_step,
+            "status": self.status,
+            "message": self.message,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self.trial_id = state["trial_id"]
+        self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
+        self.metrics = MetricsTracker.from_config(state["metrics"])
+        self.score = state["score"]
+        self.best_step = state["best_step"]
+        self.status = state["status"]
+        self.message = state["message"]
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Trial:
+        trial = cls(HyperParameters())
+        trial.set_state(state)
+        return trial
+
+    def to_record(self) -> dict[str, Any]:
+        """What a study's log keeps of the trial: of bounded size beside the trial's own values.
+
+        The search space is the oracle's, full histories are a file of the attempt, keys that newer software
+        wrote are kept.
+        """
+        return {
+            **self._unknown,
+            "number": self.number,
+            "status": self.status,
+            "values": dict(self.hyperparameters.values),
+            "score": self.score,
+            "best_step": self.best_step,
+            "metrics": self.metrics.summary(),
+            "message": _shorten(self.message),
+            "runs": self.runs,
+            "ended": self.ended,
+        }
+
+    @classmethod
+    def from_record(cls, trial_id: str, record: Mapping[str, Any], space: HyperParameters) -> Trial:
+        """Makes a trial from its record and the oracle's search space, which is copied."""
+        known = dict(record)
+        hyperparameters = space.copy()
+        hyperparameters.values = dict(known.pop("values"))
+        trial = cls(hyperparameters, trial_id, known.pop("status"), known.pop("message"))
+        trial.metrics.metrics = {
+            name: MetricHistory.from_config(history) for name, history in known.pop("metrics").items()
+        }
+        score = known.pop("score")
+        trial.score = None if score is None else float(score)
+        trial.best_step = known.pop("best_step")
+        trial.number = known.pop("number")
+        trial.runs = known.pop("runs")
+        trial.ended = known.pop("ended")
+        trial._unknown = known
+        return trial
+
+
+def _shorten(message: str | None) -> str | None:
+    if message is None or len(message) <= MAX_MESSAGE:
+        return message
+    head = MAX_MESSAGE // 4
+    return f"{message[:head]}\n...\n{message[-(MAX_MESSAGE - head - 5) :]}"

@@ -1,0 +1,384 @@
+"""`BaseTuner`: takes trials from an oracle, runs them and gives their results back."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import tempfile
+import time
+import traceback
+import warnings
+import weakref
+from pathlib import Path
+from typing import Any
+
+from ktcomponent import errors
+from ktcomponent.errors import ConfigurationError
+from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.oracles.oracle import Oracle
+from ktcomponent.storage import open_storage
+from ktcomponent.study import StudyLedger, Writer, artifacts, incarnations, layout
+from ktcomponent.study.binding import bind, check_domains
+from ktcomponent.study.watch import Watch
+from ktcomponent.trial import Trial, TrialStatus
+from ktcomponent.tuners import results as results_module
+from ktcomponent.tuners.host import Host, Limits, current_host
+from ktcomponent.tuners.hypermodel import get_hypermodel
+from ktcomponent.tuners.progress import Progress, say, values_text
+
+HISTORY = "history.json"
+
+
+class BaseTuner:
+    """Runs the trials of a search whose state is a study on storage.
+
+    Args:
+        oracle: Proposes values.
+        hypermodel: A `HyperModel`, a function, or None where `run_trial` is overridden and needs none.
+        directory: A path or any fsspec URL; the study lies in its folder `project_name`.
+        project_name: "untitled_project" by default.
+        overwrite: Whether to begin the search anew; by default it goes on where it was.
+        logger: Not used; for programs written for KerasTuner.
+        tuner_id: Who asks the oracle for trials.
+
+    Raises:
+        ConfigurationError: If an argument can't be used.
+        StudyMismatch: If the study at that place is of another search.
+    """
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        hypermodel: Any = None,
+        directory: str | os.PathLike[str] | None = None,
+        project_name: str | None = None,
+        overwrite: bool = False,
+        logger: Any = None,
+        tuner_id: str | None = None,
+    ) -> None:
+        if not isinstance(oracle, Oracle):
+            raise ConfigurationError(
+                f"Expected `oracle` to be an instance of `Oracle`, got {oracle!r} of type {type(oracle).__name__}."
+            )
+        if logger is not None:
+            warnings.warn("The `logger` argument is not used.", DeprecationWarning, stacklevel=2)
+        self.logger = logger
+        self.oracle = oracle
+        self.hypermodel = get_hypermodel(hypermodel)
+        self.directory = os.fspath(directory or ".")
+        self.project_name = project_name or "untitled_project"
+        self.tuner_id = tuner_id or os.environ.get("KERASTUNER_TUNER_ID", "tuner0")
+        self.finished_trials = 0
+        self._host = current_host() or self._own_host()
+        self._is_step = current_host() is not None
+        self._watch: Watch | None = None
+        self._ledger: StudyLedger = bind(
+            oracle,
+            self._host.storage,
+            self._host.writer,
+            overwrite=overwrite,
+            study_wins=self._host.study_wins,
+            is_open=self._is_step,
+            discover=self._discover,
+        )
+        self._ledger.folder_of = self._folder_of
+        if not self._is_step and self.oracle.trials:
+            say(
+                f"Going on with the study {self._ledger.study.url}: {len(self.oracle.end_order)} trials ended."
+            )
+
+    # -- to override -------------------------------------------------------------------------------------
+
+    def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> Any:
+        """Evaluates one set of values.
+
+        Args:
+            trial: Its values are `trial.hyperparameters`.
+            fit_args, fit_kwargs: What was passed to `search`.
+
+        Returns:
+            A Keras `History`, a dict of metrics with the objective, a float, or a list of those.
+        """
+        raise NotImplementedError
+
+    def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
+        """Saves a model of a trial into `get_trial_dir(trial_id)`."""
+        raise NotImplementedError
+
+    def load_model(self, trial: Trial) -> Any:
+        """Loads the model of a trial that ended."""
+        raise NotImplementedError
+
+    def pre_create_trial(self) -> None:
+        """Called before a trial is asked for."""
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        """Called before a trial runs."""
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Called when a trial's run ended; this is what tells the oracle."""
+        self.oracle.end_trial(trial)
+        self.save()
+
+    def on_search_begin(self) -> None:
+        """Called at the beginning of `search`."""
+
+    def on_search_end(self) -> None:
+        """Called at the end of `search`."""
+
+    def _populate_initial_space(self) -> None:
+        """Declares hyperparameters in the oracle before the first trial."""
+        if self.hypermodel is None:
+            return
+        hp = self.oracle.get_space()
+        self.hypermodel.declare_hyperparameters(hp)
+        self.oracle.update_space(hp)
+        self._activate_all_conditions()
+
+    # -- the search --------------------------------------------------------------------------------------
+
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Runs trials until the oracle has no more.
+
+        Inside a step it ends with the batch. A `KeyboardInterrupt` gives the running trial back.
+
+        Args:
+            fit_args, fit_kwargs: Passed to `run_trial`: data, epochs, callbacks, ...
+
+        Raises:
+            FatalError: Raised inside a trial: the trial is given back and the search can go on later.
+            TooManyFailedTrials: If too many trials failed in a row.
+        """
+        if "verbose" in fit_kwargs:
+            self.oracle.verbose = fit_kwargs["verbose"]
+        progress = Progress(self.oracle) if self._is_step or self.oracle.verbose not in (0, "0") else None
+        if not self._is_step:
+            self._watch = Watch(self._host.storage, lambda: self._ledger.writer).start()
+        self.on_search_begin()
+        try:
+            while (trial := self._next_trial()) is not None:
+                if progress is not None:
+                    progress.trial_begins()
+                self.on_trial_begin(trial)
+                try:
+                    self._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
+                finally:
+                    self._end_run(trial, progress)
+        finally:
+            if self._watch is not None:
+                self._watch.stop()
+                self._watch = None
+            if not self._is_step:
+                self._ledger.close("the search was left")
+        self.on_search_end()
+
+    def check_still_mine(self) -> None:
+        """Raises `Fenced` where another worker has taken over what this one runs."""
+        if self._watch is not None:
+            self._watch.check()
+
+    def _end_run(self, trial: Trial, progress: Progress | None) -> None:
+        """Ends a run that has a status; one that was broken off is left to be given back."""
+        if trial.status == TrialStatus.RUNNING:
+            return
+        try:
+            self.on_trial_end(trial)
+        finally:
+            if trial.status in (TrialStatus.COMPLETED, TrialStatus.FAILED, TrialStatus.INVALID):
+                self.finished_trials += 1
+                if progress is not None:
+                    progress.trial_ended(trial)
+        self._forget_files(trial.trial_id)
+
+    def _next_trial(self) -> Trial | None:
+        """Claims a trial, waiting while only others have something to do; None when there is no more here."""
+        limits = self._host.limits
+        waited, pause = 0.0, 0.1
+        while True:
+            if limits.trials is not None and self.finished_trials >= limits.trials:
+                return None
+            if limits.runtime_is_over():
+                return None
+            if limits.deadline_has_passed():
+                self._ledger.stop("the deadline passed")
+            self.pre_create_trial()
+            trial = self.oracle.create_trial(self.tuner_id)
+            if trial.status == TrialStatus.RUNNING:
+                return trial
+            running = self._ledger.study.state.running()
+            if trial.status == TrialStatus.STOPPED and (not running or not self._is_step):
+                return None
+            if limits.max_wait_s is not None and waited >= limits.max_wait_s:
+                return None
+            time.sleep(pause)
+            waited += pause
+            pause = min(pause * 1.5, 5.0)
+
+    def _run_and_update_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
+        results = self.run_trial(trial, *fit_args, **fit_kwargs)
+        if self.oracle.get_trial(trial.trial_id).metrics.exists(self.oracle.objective.name):
+            # The metrics were reported with `update_trial` inside `run_trial`: nothing is left to do.
+            return
+        results_module.validate(results, self.oracle.objective, f"{type(self).__name__}.run_trial()")
+        self._write_histories(trial, results)
+        self.oracle.update_trial(
+            trial.trial_id,
+            results_module.to_metrics(results, self.oracle.objective),
+            step=results_module.best_step(results, self.oracle.objective),
+        )
+
+    def _try_run_and_update_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
+        try:
+            self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
+        except (
+            errors.FatalError,
+            errors.StorageError,
+            errors.StudyError,
+            errors.Refused,
+            ConfigurationError,
+        ):
+            raise
+        except errors.FailedTrialError:
+            trial.status = TrialStatus.FAILED
+            trial.message = traceback.format_exc()
+        except Exception:  # noqa: BLE001 - whatever user code raises fails its trial, and the search goes on
+            trial.status = TrialStatus.INVALID
+            trial.message = traceback.format_exc()
+        else:
+            trial.status = TrialStatus.COMPLETED
+
+    # -- results -----------------------------------------------------------------------------------------
+
+    @property
+    def remaining_trials(self) -> int | None:
+        """How many trials are left until `max_trials`; None without that limit."""
+        return self.oracle.remaining_trials()
+
+    def get_best_models(self, num_models: int = 1) -> list[Any]:
+        """The models of the best trials, best first."""
+        return [self.load_model(trial) for trial in self.oracle.get_best_trials(num_models)]
+
+    def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
+        """The values of the best trials, best first."""
+        return [trial.hyperparameters for trial in self.oracle.get_best_trials(num_trials)]
+
+    def search_space_summary(self, extended: bool = False) -> None:
+        """Prints the search space.
+
+        Args:
+            extended: Whether to print default and conditions too.
+        """
+        space = self.oracle.get_space().space
+        say(f"Search space summary\nDefault search space size: {len(space)}")
+        for hp in space:
+            config = hp.get_config()
+            name = config.pop("name")
+            if not extended:
+                config.pop("conditions")
+            say(f"{name} ({type(hp).__name__})\n{config}")
+
+    def results_summary(self, num_trials: int = 10) -> None:
+        """Prints the best trials.
+
+        Args:
+            num_trials: How many at most.
+        """
+        say(f"Results summary\nResults in {self._ledger.study.url}")
+        say(f"Showing {num_trials} best trials\n{self.oracle.objective}")
+        for trial in self.oracle.get_best_trials(num_trials):
+            score = "-" if trial.score is None else f"{trial.score:.5g}"
+            say(f"Trial {trial.trial_id}: {trial.status}, score {score}, {values_text(trial)}")
+
+    # -- files -------------------------------------------------------------------------------------------
+
+    @property
+    def project_dir(self) -> str:
+        """A local folder for this tuner's files; the study itself is on storage."""
+        self._host.scratch.mkdir(parents=True, exist_ok=True)
+        return str(self._host.scratch)
+
+    def get_trial_dir(self, trial_id: str) -> str:
+        """The local folder of a trial: uploaded when the trial ends, fetched again when it is loaded."""
+        folder = Path(self.project_dir, f"trial_{layout.safe(trial_id)}")
+        folder.mkdir(exist_ok=True)
+        return str(folder)
+
+    def save(self) -> None:
+        """For programs written for KerasTuner: every decision is kept as it is made."""
+
+    def reload(self) -> None:
+        """Brings the tuner to the head of the study."""
+        self.oracle.reload()
+
+    def _fetch_files(self, trial: Trial) -> None:
+        """Makes the files of a trial that ended available locally, verified."""
+        folder = Path(self.get_trial_dir(trial.trial_id))
+        lease = self._ledger.study.state.leases.get(trial.trial_id, {})
+        if not any(folder.iterdir()):
+            artifacts.download(self._host.storage, trial.trial_id, lease, folder)
+
+    def _folder_of(self, trial_id: str) -> Path | None:
+        folder = Path(self._host.scratch, f"trial_{layout.safe(trial_id)}")
+        return folder if folder.is_dir() else None
+
+    def _forget_files(self, trial_id: str) -> None:
+        folder = self._folder_of(trial_id)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _write_histories(self, trial: Trial, results: Any) -> None:
+        found = results_module.histories(results)
+        if found:
+            Path(self.get_trial_dir(trial.trial_id), HISTORY).write_text(json.dumps({"executions": found}))
+
+    # -- the search space --------------------------------------------------------------------------------
+
+    def _discover(self, config: dict[str, Any]) -> None:
+        """Declares what can be known of the search space without running a trial."""
+        del config
+        self._populate_initial_space()
+
+    def _activate_all_conditions(self) -> None:
+        """Builds the hypermodel until every conditional scope was active once."""
+        if self.hypermodel is None:
+            return
+        space = self.oracle.get_space()
+        seen: list[Any] = []
+        waiting: list[Any] = []
+        hp = space.copy()
+        self.hypermodel.build(hp)
+        self._check_domains(hp)
+        while True:
+            space.merge(hp, overwrite=False)
+            seen += [scope for scope in hp.active_scopes if scope not in seen]
+            waiting += [scope for scope in hp.inactive_scopes if scope not in waiting]
+            waiting = [scope for scope in waiting if scope not in seen]
+            if not waiting:
+                break
+            # Values that make the first scope active; given up if it stays inactive all the same.
+            seen.append(copy.deepcopy(waiting[0]))
+            hp = space.copy()
+            for condition in waiting[0]:
+                hp.values[condition.name] = condition.values[0]
+            hp.ensure_active_values()
+            self.hypermodel.build(hp)
+        self.oracle.update_space(space)
+
+    def _check_domains(self, hp: HyperParameters) -> None:
+        """Refuses a program that asks for other domains than the study has, but for those overridden on purpose.
+
+        Asked of one build with default values only: a domain may depend on other hyperparameters' values.
+        """
+        overridden = self.oracle.overridden
+        pairs = [(known, asked) for known, asked in hp.redeclared if known.name not in overridden]
+        check_domains(pairs, f"The study {self._host.storage.url}")
+
+    def _own_host(self) -> Host:
+        base = self.directory.rstrip("/")
+        storage = open_storage(f"{base}/{self.project_name}")
+        scratch = Path(tempfile.mkdtemp(prefix="ktcomponent-"))
+        weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+        writer = Writer(incarnations.new_owner(), incarnations.new_incarnation())
+        return Host(storage, writer, scratch, Limits(), study_wins=False)

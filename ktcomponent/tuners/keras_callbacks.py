@@ -1,0 +1,67 @@
+"""Keras callbacks of a trial. Imports Keras: only import it where a model is trained."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from ktcomponent.objective import Objective
+from ktcomponent.trial import Trial
+
+if TYPE_CHECKING:
+    from ktcomponent.tuners.tuner import Tuner
+
+
+class TunerCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls the tuner's hooks, and stops a fit whose trial another worker has taken over."""
+
+    def __init__(self, tuner: Tuner, trial: Trial) -> None:
+        super().__init__()
+        self.tuner = tuner
+        self.trial = trial
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.tuner.on_epoch_begin(self.trial, self.model, epoch, logs=logs)
+
+    def on_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.tuner.on_batch_begin(self.trial, self.model, batch, logs)
+
+    def on_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.tuner.check_still_mine()
+        self.tuner.on_batch_end(self.trial, self.model, batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.tuner.on_epoch_end(self.trial, self.model, epoch, logs=logs)
+
+
+class SaveBestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Saves the weights of the best epoch over all executions of a trial.
+
+    Where the logs lack the objective (it is computed after the fit) every epoch is saved, so the last stays.
+
+    Args:
+        objective: What is compared.
+        path: Where the weights go; a reader never sees half a file.
+    """
+
+    def __init__(self, objective: Objective, path: Path) -> None:
+        super().__init__()
+        self.objective = objective
+        self.path = path
+        self.best: float | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        del epoch
+        logs = logs or {}
+        if self.objective.has_value(logs):
+            value = self.objective.get_value(logs)
+            if self.best is not None and not self.objective.better_than(value, self.best):
+                return
+            if value == value:  # a first epoch of NaN is saved, and beaten by any number
+                self.best = value
+        aside = self.path.with_name(f"aside-{self.path.name}")
+        self.model.save_weights(aside)
+        os.replace(aside, self.path)

@@ -1,0 +1,46 @@
+"""`RandomSearch`: a tuner with its oracle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.oracles import RandomSearchOracle
+from ktcomponent.tuners.tuner import Tuner
+
+
+class RandomSearch(Tuner):
+    """Random search over Keras models.
+
+    Args:
+        hypermodel: See `Tuner`.
+        objective, max_trials, seed, hyperparameters, tune_new_entries, allow_new_entries,
+            max_retries_per_trial, max_consecutive_failed_trials: See `RandomSearchOracle`.
+        kwargs: See `Tuner`.
+    """
+
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        objective: Any = None,
+        max_trials: int | None = 10,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **kwargs: Any,
+    ) -> None:
+        self.seed = seed
+        oracle = RandomSearchOracle(
+            objective=objective,
+            max_trials=max_trials,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        super().__init__(oracle, hypermodel, **kwargs)

@@ -1,0 +1,170 @@
+"""A real, small Airflow on this machine: SQLite, LocalExecutor, a free port. Used by the demo and the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+COMPONENTS = ("api-server", "scheduler", "dag-processor")
+
+
+def environment(home: Path, dags: Path, port: int, **extra: str) -> dict[str, str]:
+    """The environment of every Airflow process, free of what slows Airflow down or belongs to another one."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
+    server = f"http://127.0.0.1:{port}"
+    return {
+        **env,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{server}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__API__BASE_URL": server,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        **extra,
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Airflow:
+    """Scheduler, DAG processor and API server, ended together when the `with` block is left.
+
+    Args:
+        home: Airflow's home folder; what lies there is used again.
+        dags: The DAG folder.
+        env: Further environment variables.
+    """
+
+    def __init__(self, home: Path, dags: Path, **env: str) -> None:
+        self.home = home
+        self._port = free_port()
+        self.env = environment(home, dags, self._port, **env)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._token = ""
+
+    def __enter__(self) -> Airflow:
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.run("db", "migrate")
+        try:
+            for component in COMPONENTS:
+                with (self.home / f"{component}.log").open("ab") as log:
+                    self._processes.append(
+                        subprocess.Popen(
+                            ["airflow", component],
+                            env=self.env,
+                            cwd=self.home,
+                            stdin=subprocess.DEVNULL,
+                            stdout=log,
+                            stderr=log,
+                            start_new_session=True,
+                        )
+                    )
+            self._wait_for_server()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self._processes:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def run(self, *arguments: str) -> str:
+        """Runs an `airflow` command; returns what it printed."""
+        done = subprocess.run(
+            ["airflow", *arguments], env=self.env, cwd=self.home, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"airflow {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
+        return done.stdout
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Calls Airflow's REST API."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self._port}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def trigger(self, dag_id: str, timeout: float = 90) -> str:
+        """Unpauses a DAG as soon as it is known, and starts a run; returns the run's id."""
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+                break
+            except urllib.error.HTTPError as error:
+                if error.code != 404 or time.monotonic() > end:
+                    raise
+                time.sleep(0.5)
+        run: str = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
+        return run
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        state: str = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"]
+        return state
+
+    def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+        """The run's task instances by task id."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=500"
+        return {t["task_id"]: t for t in self.call("GET", path)["task_instances"]}
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Everything that a task instance has logged, over all its tries."""
+        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
+        return "\n".join(path.read_text() for path in sorted(folder.glob("*.log")))
+
+    def _wait_for_server(self, timeout: float = 120) -> None:
+        end = time.monotonic() + timeout
+        while True:
+            for process, component in zip(self._processes, COMPONENTS, strict=True):
+                if process.poll() is not None:
+                    raise RuntimeError(f"airflow {component} ended; see {self.home / component}.log")
+            try:
+                self._token = self.call("GET", "/auth/token")["access_token"]
+                return
+            except (OSError, ValueError, KeyError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.3)
