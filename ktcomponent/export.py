@@ -155,7 +155,11 @@ def _write_models(
     models = []
     for rank, trial_id in enumerate(saved, start=1):
         name = f"model_{rank}.keras"
-        tuner.load_model(tuner.oracle.trials[trial_id]).save(folder / name)
+        model = tuner.load_model(tuner.oracle.trials[trial_id])
+        if getattr(model, "optimizer", None) is not None and not model.optimizer.built:
+            # A compiled model is saved with its optimizer, which Keras warns about while it has no variables.
+            model.optimizer.build(model.trainable_variables)
+        model.save(folder / name)
         models.append({"file": name, "trial": trial_id, "score": state.trials[trial_id]["score"]})
     return models
 

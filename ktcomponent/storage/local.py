@@ -62,22 +62,18 @@ class LocalStorage(Storage):
             raise StorageError(f"Can't remove {self.url}/{key}: {error}.") from error
 
     def check_writable(self) -> None:
-        missing = [p for p in (self.root, *self.root.parents) if not p.exists()]
+        # Tried in the nearest folder that exists: making the study's own would race with other writers.
+        folder = next(p for p in (self.root, *self.root.parents) if p.exists())
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=self.root) as folder:
-                here = Path(folder, "a")
+            with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=folder) as scratch:
+                here = Path(scratch, "a")
                 here.write_bytes(b"")
-                os.link(here, Path(folder, "b"))
+                os.link(here, Path(scratch, "b"))
         except OSError as error:
             raise ConfigurationError(
                 f"{self.url} can't be written to ({error}). Expected a folder on a file system with hard links, "
                 "and the right to write there."
             ) from error
-        finally:
-            for folder_made in missing:
-                with contextlib.suppress(OSError):
-                    folder_made.rmdir()
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)

@@ -168,7 +168,8 @@ class Study:
                 mine.add(entry["id"])
                 data = entries.encode(entry)
                 if self._land(layout.log(entry["seq"]), data, mine):
-                    self._fold(data, entry)
+                    # Folded as every reader will: from the stored bytes.
+                    self._fold(data, json.loads(data))
                     if snapshots.is_due(self.state.seq):
                         snapshots.save(self.storage, self.state)
                     return entry

@@ -1,0 +1,85 @@
+"""What several rooms of tests share."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ktcomponent.storage import Storage, open_storage
+from ktcomponent.study import Study
+
+ROOT = Path(__file__).resolve().parent.parent
+USER_CODE = ROOT / "tests" / "user_code"
+sys.path.insert(0, str(USER_CODE))
+sys.path.insert(0, str(ROOT / "scripts"))
+
+
+@pytest.fixture(params=["file", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """An empty place for a study."""
+    return open_storage(tmp_path / "study" if request.param == "file" else f"memory:/{tmp_path}")
+
+
+@dataclasses.dataclass
+class Commands:
+    """Runs the command line in processes of its own, as a user would.
+
+    Attributes:
+        study: URL of the study that `step` and `prepare` use.
+        folder: The working directory.
+    """
+
+    study: str
+    folder: Path
+    started: list[subprocess.Popen[str]] = dataclasses.field(default_factory=list)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PYTHONPATH": f"{USER_CODE}{os.pathsep}{ROOT / 'dags'}",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ktcomponent", *arguments],
+            env={**self.env, **env},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments: str, **env: str) -> tuple[int, str]:
+        """Runs a command; returns its exit code and its output."""
+        process = self.start(*arguments, **env)
+        output, _ = process.communicate(timeout=240)
+        return process.returncode, output
+
+    def step(self, *options: str, hypermodel: str = "fast:objective", **env: str) -> tuple[int, str]:
+        return self.run("step", "--study", self.study, "--hypermodel", hypermodel, *options, **env)
+
+    def open(self) -> Study:
+        return Study.open(open_storage(self.study))
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Iterator[Commands]:
+    made = Commands(str(tmp_path / "study"), tmp_path)
+    yield made
+    for process in made.started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -1,0 +1,92 @@
+"""Functions to tune, as a user would write them; none needs Keras."""
+
+import math
+import os
+import signal
+import time
+
+
+def space(hp):
+    return hp.Float("x", -1, 1), hp.Int("n", 1, 100, sampling="log")
+
+
+def objective(hp):
+    x, n = space(hp)
+    time.sleep(float(os.environ.get("SECONDS", "0")))
+    with open(os.environ.get("CALLS", os.devnull), "a") as calls:
+        calls.write(f"{os.getpid()} {x!r} {n}\n")
+    return x * x + n / 100
+
+
+def deadly(hp):
+    """Kills its own process for one value."""
+    if hp.Choice("v", [0, 1, 2, 3, 4, 5]) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return float(hp.get("v"))
+
+
+def sleepy(hp):
+    space(hp)
+    time.sleep(600)
+    return 0.0
+
+
+def family(hp):
+    """Starts a process of its own, says both ids, and sleeps."""
+    import subprocess
+
+    space(hp)
+    other = subprocess.Popen(["sleep", "600"])
+    print(f"pids {os.getpid()} {other.pid}", flush=True)
+    time.sleep(600)
+    return 0.0
+
+
+def not_a_number(hp):
+    return math.nan if hp.Int("k", 0, 9) % 2 else math.inf
+
+
+def sometimes_nan(hp):
+    k = hp.Int("k", 0, 9)
+    return math.nan if k == 4 else float(k)
+
+
+def failing(hp):
+    hp.Int("k", 0, 99)
+    raise RuntimeError("a bug in user code")
+
+
+def returns_nothing(hp):
+    hp.Int("k", 0, 9)
+
+
+def other_metrics(hp):
+    return {"cost": float(hp.Int("k", 0, 9))}
+
+
+def with_data(hp, data, *, scale):
+    return scale * sum(data) * hp.Float("x", 0, 1)
+
+
+def load():
+    return ([1.0, 2.0],), {"scale": 3.0}
+
+
+def bad_load():
+    return [1, 2, 3]
+
+
+def conditional(hp):
+    if hp.Choice("kind", ["a", "b"]) == "a":
+        return hp.Float("of_a", 0, 1, parent_name="kind", parent_values="a")
+    return 2 * hp.Float("of_b", 0, 1, parent_name="kind", parent_values="b")
+
+
+def changed_domain(hp):
+    x, n = hp.Float("x", -1, 2), hp.Int("n", 1, 100, sampling="log")
+    return x * x + n / 100
+
+
+def more_hyperparameters(hp):
+    x, n = space(hp)
+    return x * x + n / 100 + hp.Float("y", 0, 1)
