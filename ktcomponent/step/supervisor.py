@@ -131,14 +131,7 @@ class Supervisor:
             code = self._watch(child, writer)
         except _Ended:
             child.end()
-            if self._pulse is not None:
-                given = self._pulse.held
-                incarnations.give_back(self._pulse.study, writer, self._told or "told to end")
-                names = ", ".join(sorted(given))
-                self._say(
-                    f"ktcomponent: {self._told}; "
-                    + (f"gave back trial {names}" if given else "nothing was held")
-                )
+            self._give_back_all(writer)
             return exit_codes.INFRASTRUCTURE
         except Fenced as error:
             child.end()

@@ -90,3 +90,11 @@ def changed_domain(hp):
 def more_hyperparameters(hp):
     x, n = space(hp)
     return x * x + n / 100 + hp.Float("y", 0, 1)
+
+
+def chatty(hp):
+    x, _ = space(hp)
+    for n in range(20):
+        print("word", n, flush=True)
+        time.sleep(0.02)
+    return x

@@ -1,0 +1,213 @@
+"""What can't work is said in one message, with exit code 2, and nothing is left behind."""
+
+import json
+import os
+
+import pytest
+
+from ktcomponent.study import entry as entries
+from ktcomponent.study import layout
+
+ORACLE = json.dumps({"max_trials": 5, "seed": 1})
+
+
+def refused(result, *words):
+    code, output = result
+    assert code == 2, output
+    assert "Traceback" not in output
+    for word in words:
+        assert word in output
+    return output
+
+
+@pytest.mark.parametrize(
+    ("hypermodel", "words"),
+    [
+        ("nowhere.model:build", ["nowhere", "can't be imported", "PYTHONPATH"]),
+        ("fast:nothing", ["the module fast has no 'nothing'"]),
+        ("fast", ["package.module:name"]),
+        ("broken:build", ["broken", "SyntaxError"]),
+        ("fast:math", ["Expected a function"]),
+        ("no_tuner:make", ["must return a Tuner"]),
+    ],
+)
+@pytest.mark.parametrize("command", ["step", "prepare"])
+def test_a_hypermodel_that_can_not_be_had(commands, command, hypermodel, words):
+    (commands.folder / "broken.py").write_text("def build(hp:\n")
+    (commands.folder / "no_tuner.py").write_text("def make():\n    return 3\n")
+    arguments = [command, "--study", commands.study, "--hypermodel", hypermodel, "--oracle", ORACLE]
+    output = refused(commands.run(*arguments), *words)
+    assert len(output.strip().splitlines()) == 1
+    assert not os.path.exists(commands.study)
+
+
+@pytest.mark.parametrize(
+    ("oracle", "words"),
+    [
+        ('{"class": "Oracular"}', ["no oracle 'Oracular'", "RandomSearch"]),
+        ('{"max_trails": 5}', ["no argument 'max_trails'", "max_trials"]),
+        ('{"max_trials": -1}', ["at least 1", "-1"]),
+        ('{"objective": "my_metric"}', ["my_metric", "direction"]),
+        ('{"class": "fast:space"}', ["no subclass"]),
+        ("{max_trials: 5}", ["no JSON"]),
+        ("[1]", ["JSON object"]),
+    ],
+)
+def test_an_oracle_that_does_not_exist(commands, oracle, words):
+    refused(commands.step("--oracle", oracle), *words)
+    assert not os.path.exists(commands.study)
+
+
+def test_no_oracle_for_a_new_study(commands):
+    refused(commands.step(), "--oracle must say how to search")
+    assert not os.path.exists(commands.study)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--search-args", "fast:bad_load"], ["must return a tuple (args, kwargs)", "list"]),
+        (["--search-args", "fast:none"], ["has no 'none'"]),
+        (["--search-kwargs", "3"], ["JSON object"]),
+        (["--deadline", "tomorrow"], ["is no time", "ISO 8601"]),
+        (["--batch-size", "0"], ["--batch-size"]),
+        (["--no-such-option"], ["--no-such-option"]),
+    ],
+)
+def test_options_that_can_not_be(commands, options, words):
+    refused(commands.step("--oracle", ORACLE, *options), *words)
+    assert not os.path.exists(commands.study)
+
+
+def written(commands):
+    return sorted(p.relative_to(commands.folder) for p in (commands.folder / "study").rglob("*"))
+
+
+@pytest.mark.parametrize("command", ["step", "prepare"])
+@pytest.mark.parametrize(
+    ("oracle", "words"),
+    [
+        ({"class": "own:Own"}, ["the oracle RandomSearch, not own:Own"]),
+        ({"objective": "val_loss"}, ["the objective None", "val_loss"]),
+    ],
+)
+def test_a_study_of_another_search(commands, command, oracle, words):
+    (commands.folder / "own.py").write_text("import ktcomponent\nclass Own(ktcomponent.Oracle):\n    pass\n")
+    assert commands.step("--oracle", ORACLE, "--batch-size", "1")[0] == 0
+    before = written(commands)
+    arguments = [
+        command,
+        "--study",
+        commands.study,
+        "--hypermodel",
+        "fast:objective",
+        "--oracle",
+        json.dumps(oracle),
+    ]
+    refused(commands.run(*arguments), *words)
+    assert written(commands) == before
+
+
+def test_a_changed_domain_of_a_black_box_gives_the_claim_back(commands):
+    assert commands.step("--oracle", ORACLE, "--batch-size", "1")[0] == 0
+    refused(
+        commands.step(hypermodel="fast:changed_domain"),
+        "'x': max_value is 1.0 there and 2.0 here",
+        "new study",
+    )
+    study = commands.open()
+    assert study.state.running() == {}
+    assert len(study.state.free()) == 1
+    assert commands.step()[0] == 0
+    assert [t["status"] for t in commands.open().state.trials.values()] == ["COMPLETED"] * 5
+
+
+def test_new_hyperparameters_are_no_mistake(commands):
+    commands.step("--oracle", ORACLE, "--batch-size", "1")
+    assert commands.step(hypermodel="fast:more_hyperparameters")[0] == 0
+    assert "y" in commands.open().state.trials["4"]["values"]
+
+
+@pytest.mark.parametrize(
+    ("hypermodel", "oracle", "words"),
+    [
+        (
+            "fast:returns_nothing",
+            {},
+            ["returns_nothing() to return a Keras model, a float or a dict", "None"],
+        ),
+        ("fast:other_metrics", {"objective": "val_loss"}, ["val_loss", "cost"]),
+        ("fast:other_metrics", {}, ["single float", "cost"]),
+    ],
+)
+def test_what_a_trial_finds_out_gives_the_claim_back(commands, hypermodel, oracle, words):
+    refused(commands.step("--oracle", json.dumps({"max_trials": 5, **oracle}), hypermodel=hypermodel), *words)
+    study = commands.open()
+    assert study.state.running() == {}
+    assert study.state.stop is None
+    assert [lease["losses"] for lease in study.state.leases.values()] == [0]
+
+
+@pytest.mark.parametrize("command", ["step", "prepare", "status", "stop", "export"])
+def test_a_study_of_a_newer_format(commands, command):
+    commands.step("--oracle", ORACLE, "--batch-size", "1")
+    about = commands.folder / "study" / layout.STUDY
+    about.write_text(json.dumps({**json.loads(about.read_text()), "format": 2}))
+    options = ["--hypermodel", "fast:objective"]
+    arguments = {
+        "step": ["--study", commands.study, *options],
+        "prepare": ["--study", commands.study, *options],
+    }
+    refused(commands.run(command, *arguments.get(command, [commands.study])), "format 2", "Upgrade")
+
+
+def test_a_commit_of_newer_software(commands):
+    commands.step("--oracle", ORACLE, "--batch-size", "1")
+    study = commands.open()
+    entry = json.loads((commands.folder / "study" / layout.log(study.state.seq)).read_text())
+    entry.pop("sha256")
+    newer = {**entry, "seq": study.state.seq + 1, "prev_sha256": study.state.last_sha256, "min_reader": 7}
+    (commands.folder / "study" / layout.log(study.state.seq + 1)).write_bytes(entries.encode(newer))
+    refused(commands.step(), "newer software", "Upgrade")
+
+
+def test_a_damaged_entry(commands):
+    commands.step("--oracle", ORACLE, "--batch-size", "1")
+    (commands.folder / "study" / layout.log(2)).write_text("{}")
+    refused(commands.step(), layout.log(2), "checksum")
+    refused(commands.run("status", commands.study), layout.log(2))
+
+
+def test_a_url_whose_filesystem_is_not_installed(commands):
+    (commands.folder / "s3fs.py").write_text("raise ImportError('No module named s3fs')\n")
+    arguments = ["step", "--study", "s3://bucket/study", "--hypermodel", "fast:objective", "--oracle", ORACLE]
+    refused(commands.run(*arguments, PYTHONPATH=str(commands.folder)), "pip install 'ktcomponent[s3]'")
+    refused(commands.run(*["status", "weird://bucket/study"]), "weird")
+
+
+def test_a_place_that_can_not_be_written_to(commands):
+    (commands.folder / "file").write_text("")
+    arguments = ["--study", str(commands.folder / "file" / "study"), "--hypermodel", "fast:objective"]
+    refused(commands.run("step", *arguments, "--oracle", ORACLE), "can't be written to")
+    refused(commands.run("prepare", *arguments, "--oracle", ORACLE), "can't be written to")
+    refused(
+        commands.run("step", "--study", "/proc/study", *arguments[2:], "--oracle", ORACLE),
+        "can't be written to",
+    )
+
+
+@pytest.mark.parametrize("command", ["status", "stop", "export"])
+def test_a_study_that_is_not_there(commands, command):
+    refused(commands.run(command, commands.study), "There is no study at", "ktcomponent prepare")
+    assert not os.path.exists(commands.study)
+
+
+def test_an_export_of_too_few_trials(commands):
+    commands.step("--oracle", ORACLE, "--batch-size", "2")
+    out = commands.folder / "out"
+    refused(
+        commands.run("export", commands.study, "--to", str(out), "--min-trials", "3"),
+        "2 completed",
+        "at least 3",
+    )
+    assert not out.exists()

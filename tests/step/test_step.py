@@ -1,0 +1,334 @@
+"""`ktcomponent step`: batches, exit codes, waiting, being told to end, and losing its child. Real processes."""
+
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from ktcomponent.storage import open_storage
+from ktcomponent.study import Study
+
+TWELVE = json.dumps({"class": "RandomSearch", "max_trials": 12, "seed": 3})
+
+
+def oracle(**settings):
+    return json.dumps({"max_trials": 12, "seed": 3, **settings})
+
+
+def statuses(study):
+    return [t["status"] for t in study.state.trials.values()]
+
+
+def wait_until(condition, timeout=30):
+    end = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < end, "it didn't happen in time"
+        time.sleep(0.02)
+    return found
+
+
+def running(commands):
+    """The study once a trial runs in it."""
+
+    def look():
+        study = Study.find(open_storage(commands.study))
+        return study if study is not None and study.state.running() else None
+
+    return wait_until(look)
+
+
+def ended_within(process, seconds):
+    began = time.monotonic()
+    output, _ = process.communicate(timeout=60)
+    assert time.monotonic() - began < seconds
+    return process.returncode, output
+
+
+def test_batches_run_until_the_search_is_over(commands):
+    for expected in (5, 10, 12):
+        code, output = commands.step("--oracle", TWELVE, "--batch-size", "5")
+        assert code == 0, output
+        assert len(commands.open().state.trials) == expected
+        assert output.count("trial ") >= expected % 5
+    assert commands.step("--oracle", TWELVE)[0] == 99
+    study = commands.open()
+    assert statuses(study) == ["COMPLETED"] * 12
+    assert study.state.seq == 1 + 3 + 24 + 1
+
+
+def test_a_line_a_trial_without_control_characters(commands):
+    _, output = commands.step("--oracle", TWELVE, "--batch-size", "3")
+    lines = output.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"trial {n} of 12" for n in (1, 2, 3)]
+    assert all("default_objective" in line and "best" in line and "left" in line for line in lines)
+    assert all(c.isprintable() or c == "\n" for c in output)
+
+
+def test_a_notebook_and_steps_share_one_search(commands):
+    commands.step("--oracle", TWELVE, "--batch-size", "4")
+    code = (
+        "from ktcomponent.oracles import RandomSearchOracle; from ktcomponent import Tuner; import fast, sys\n"
+        "class T(Tuner):\n"
+        "    def run_trial(self, trial): return fast.objective(trial.hyperparameters)\n"
+        "t = T(RandomSearchOracle(max_trials=12), directory=sys.argv[1], project_name='study')\n"
+        "t.search(); print(len(t.oracle.trials), t.get_best_hyperparameters()[0].values)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(commands.folder)], env=commands.env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "12 {'x':" in done.stdout
+    assert commands.step("--oracle", TWELVE)[0] == 99
+
+
+def test_search_arguments_reach_a_black_box_and_json_is_laid_over_them(commands):
+    code, output = commands.step(
+        "--oracle", oracle(max_trials=2), "--search-args", "fast:load", "--search-kwargs", '{"scale": 100.0}',
+        hypermodel="fast:with_data",
+    )  # fmt: skip
+    assert code == 0, output
+    study = commands.open()
+    assert {t["score"] == pytest.approx(300 * t["values"]["x"]) for t in study.state.trials.values()} == {
+        True
+    }
+    assert study.state.config["kind"] == "black box"
+
+
+def test_conditional_hyperparameters_of_a_black_box_are_found_as_trials_see_them(commands):
+    assert commands.step("--oracle", TWELVE, hypermodel="fast:conditional")[0] == 0
+    seen = {frozenset(t["values"]) for t in commands.open().state.trials.values()}
+    assert seen == {frozenset({"kind", "of_a"}), frozenset({"kind", "of_b"})}
+
+
+def test_an_objective_that_is_no_number_is_a_failed_trial(commands):
+    code, output = commands.step(
+        "--oracle", oracle(max_trials=10, max_consecutive_failed_trials=9), hypermodel="fast:sometimes_nan"
+    )
+    assert code == 0, output
+    failed = [t for t in commands.open().state.trials.values() if t["status"] == "FAILED"]
+    assert [t["values"] for t in failed] == [{"k": 4}]
+
+
+def test_too_many_failures_stop_the_search_and_a_retry_does_not_help(commands):
+    code, output = commands.step("--oracle", TWELVE, hypermodel="fast:failing")
+    assert code == 2
+    assert "a bug in user code" in output
+    study = commands.open()
+    assert statuses(study) == ["FAILED"] * 3
+    assert study.state.stop["reason"] == "3 trials in a row failed"
+    assert "a bug in user code" in study.state.trials["00"]["message"]
+    assert commands.step("--oracle", TWELVE, hypermodel="fast:failing")[0] == 99
+
+
+def test_an_objective_that_kills_its_process_fails_after_max_attempts_and_the_search_goes_on(commands):
+    code, output = commands.step(
+        "--oracle",
+        oracle(max_trials=6),
+        hypermodel="fast:deadly",
+    )
+    assert code == 0, output
+    study = commands.open()
+    by_value = {t["values"]["v"]: t for t in study.state.trials.values()}
+    if 3 not in by_value:
+        pytest.fail("the seed must propose the deadly value")
+    deadly = by_value.pop(3)
+    assert deadly["status"] == "FAILED"
+    assert "vanished 3 times" in deadly["message"]
+    assert {t["status"] for t in by_value.values()} == {"COMPLETED"}
+
+
+def test_two_steps_at_once_run_each_trial_once(commands):
+    settings = oracle(max_trials=40)
+    calls = commands.folder / "calls"
+    steps = [
+        commands.start(
+            "step",
+            "--study",
+            commands.study,
+            "--hypermodel",
+            "fast:objective",
+            "--oracle",
+            settings,
+            CALLS=str(calls),
+        )
+        for _ in range(2)
+    ]
+    for step in steps:
+        output, _ = step.communicate(timeout=120)
+        assert step.returncode in (0, 99), output
+    study = commands.open()
+    assert statuses(study) == ["COMPLETED"] * 40
+    assert {lease["attempt"] for lease in study.state.leases.values()} == {1}
+    assert len(calls.read_text().splitlines()) == 40
+    assert len({t["values"]["x"] for t in study.state.trials.values()}) == 40
+
+
+def test_sigterm_gives_the_trial_back_and_leaves_no_process(commands):
+    step = commands.start(
+        "step", "--study", commands.study, "--hypermodel", "fast:family", "--oracle", TWELVE
+    )
+    pids = [int(p) for p in wait_until(step.stdout.readline).split()[1:]]
+    study = running(commands)
+    step.send_signal(signal.SIGTERM)
+    code, output = ended_within(step, 3)
+    assert code == 75
+    assert "gave back trial 00" in output
+    study.refresh()
+    assert study.state.leases["00"] == {"state": "free", "attempt": 1, "losses": 0}
+    wait_until(lambda: not any(psutil.pid_exists(p) for p in pids), 3)
+    assert commands.step("--batch-size", "1", "--max-runtime", "60")[0] == 0
+    study.refresh()
+    assert study.state.leases["00"]["state"] == "ended"
+
+
+def test_sigterm_before_anything_is_claimed_ends_with_75(commands):
+    running_elsewhere = commands.start(
+        "step", "--study", commands.study, "--hypermodel", "fast:sleepy", "--oracle", oracle(max_trials=1)
+    )
+    running(commands)
+    waiting = commands.start("step", "--study", commands.study, "--hypermodel", "fast:sleepy")
+    assert "waiting" in waiting.stdout.readline()
+    waiting.send_signal(signal.SIGTERM)
+    assert ended_within(waiting, 3)[0] == 75
+    assert running_elsewhere.poll() is None
+
+
+def test_waiting_ends_after_max_wait_and_when_a_trial_is_given_back(commands):
+    settings = oracle(max_trials=1)
+    first = commands.start(
+        "step", "--study", commands.study, "--hypermodel", "fast:sleepy", "--oracle", settings
+    )
+    running(commands)
+    code, output = commands.step("--max-wait", "0.5")
+    assert (code, "run elsewhere" in output) == (0, True)
+    waiting = commands.start("step", "--study", commands.study, "--hypermodel", "fast:objective")
+    assert "waiting" in waiting.stdout.readline()
+    first.send_signal(signal.SIGTERM)
+    assert ended_within(waiting, 30)[0] == 0
+    assert statuses(commands.open()) == ["COMPLETED"]
+
+
+def test_a_retry_fences_the_try_that_still_runs(commands):
+    options = ("--owner", "me", "--oracle", oracle(max_trials=4))
+    orphan = commands.start(
+        "step", "--study", commands.study, "--hypermodel", "fast:objective", *options, SECONDS="3"
+    )
+    running(commands)
+    code, output = commands.step(*options)
+    assert code == 0, output
+    code, output = ended_within(orphan, 30)
+    assert code == 75, output
+    study = commands.open()
+    assert statuses(study) == ["COMPLETED"] * 4
+    assert study.state.leases["0"]["attempt"] == 2
+    assert study.state.leases["0"]["losses"] == 1
+
+
+def test_a_step_ends_with_the_process_that_started_it(commands):
+    code = (
+        "import os, subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-m', 'ktcomponent', *sys.argv[1:], '--parent', str(os.getpid())])\n"
+        "time.sleep(600)\n"
+    )
+    arguments = ["step", "--study", commands.study, "--hypermodel", "fast:family", "--oracle", TWELVE]
+    starter = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=commands.env,
+        cwd=commands.folder,
+        stdout=subprocess.DEVNULL,
+    )
+    study = running(commands)
+    family = psutil.Process(starter.pid).children(recursive=True)
+    assert len(family) >= 3
+    starter.kill()
+    starter.wait()
+    wait_until(lambda: not any(p.is_running() for p in family), 5)
+    study.refresh()
+    assert study.state.leases["00"] == {"state": "free", "attempt": 1, "losses": 0}
+
+
+def test_the_output_of_a_trial_may_lose_its_reader(commands):
+    step = commands.start(
+        "step", "--study", commands.study, "--hypermodel", "fast:chatty", "--oracle", oracle(max_trials=3)
+    )
+    step.stdout.readline()
+    step.stdout.close()
+    step.wait(60)
+    assert statuses(commands.open()) == ["COMPLETED"] * 3
+
+
+def test_max_runtime_stops_new_claims(commands):
+    code, output = commands.step("--oracle", TWELVE, "--max-runtime", "1.5", SECONDS="0.4")
+    assert code == 0, output
+    assert 0 < len(commands.open().state.trials) < 12
+    assert not commands.open().state.running()
+
+
+def test_a_passed_deadline_ends_the_search_for_everybody(commands):
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
+    code, output = commands.step("--oracle", TWELVE, "--deadline", soon.isoformat(), SECONDS="0.4")
+    assert code == 0, output
+    study = commands.open()
+    assert study.state.stop["reason"] == "the deadline passed"
+    assert 0 < len(study.state.trials) < 12
+    assert commands.step()[0] == 99
+    past = commands.folder / "other"
+    code, _ = commands.run(
+        "step",
+        "--study",
+        str(past),
+        "--hypermodel",
+        "fast:objective",
+        "--oracle",
+        TWELVE,
+        "--deadline",
+        "2020-01-01",
+    )
+    assert code == 99
+    assert Study.open(open_storage(past)).state.trials == {}
+
+
+def test_a_step_of_an_ended_search_frees_what_its_owner_left(commands):
+    step = commands.start(
+        "step", "--study", commands.study, "--hypermodel", "fast:sleepy", "--oracle", TWELVE, "--owner", "me"
+    )
+    running(commands)
+    for process in [*psutil.Process(step.pid).children(recursive=True), psutil.Process(step.pid)]:
+        process.kill()
+    step.wait()
+    assert commands.run("stop", commands.study)[0] == 0
+    assert commands.step("--owner", "me", "--max-wait", "5")[0] == 99
+    assert commands.open().state.running() == {}
+
+
+def test_status_tells_what_happened(commands):
+    commands.step("--oracle", TWELVE, "--batch-size", "2")
+    told = json.loads(commands.run("status", commands.study, "--json")[1])
+    assert told["trials"] == {
+        "completed": 2, "failed": 0, "running": 0, "stale": 0, "waiting": 0, "total": 2, "planned": 12,
+    }  # fmt: skip
+    assert told["status"] == "running"
+    assert set(told["best"]) == {"trial_id", "score", "values"}
+    assert "2 of 12 planned" in commands.run("status", commands.study)[1]
+    assert commands.run("stop", commands.study, "--reason", "enough")[0] == 0
+    told = json.loads(commands.run("status", commands.study, "--json")[1])
+    assert (told["status"], told["stop"]["reason"]) == ("done", "enough")
+
+
+def test_nothing_is_left_in_the_temporary_folder(commands):
+    scratch = commands.folder / "scratch"
+    scratch.mkdir()
+    commands.step("--oracle", TWELVE, "--batch-size", "2", TMPDIR=str(scratch))
+    step = commands.start(
+        "step", "--study", commands.study, "--hypermodel", "fast:sleepy", TMPDIR=str(scratch)
+    )
+    running(commands)
+    os.kill(step.pid, signal.SIGKILL)
+    step.wait()
+    wait_until(lambda: not list(scratch.iterdir()), 5)
