@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ktcomponent.export import best_trials
-from ktcomponent.oracles.registry import BUILT_IN, create_oracle
+from ktcomponent.oracles.registry import BUILT_IN
 from ktcomponent.study import Study, beats
+from ktcomponent.study.binding import kept_oracle
 from ktcomponent.study.state import StudyState
 from ktcomponent.trial import TrialStatus
 
@@ -67,4 +68,4 @@ def status_text(told: dict[str, Any]) -> str:
 
 def _planned(state: StudyState) -> int | None:
     kept = state.config["oracle"]
-    return create_oracle(kept).planned_trials() if kept["class"] in BUILT_IN else kept.get("max_trials")
+    return kept_oracle(state).planned_trials() if kept["class"] in BUILT_IN else kept.get("max_trials")

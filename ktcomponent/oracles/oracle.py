@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import math
 import threading
 from collections import defaultdict
@@ -18,6 +19,7 @@ from typing import Any, Literal, TypedDict, TypeVar, cast
 
 from ktcomponent.errors import ConfigurationError, FatalValueError, TooManyFailedTrials
 from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.metrics import MetricsTracker
 from ktcomponent.objective import MultiObjective, create_objective
 from ktcomponent.oracles.ledger import Ledger
 from ktcomponent.oracles.random_numbers import uniform
@@ -49,6 +51,8 @@ def synchronized(method: F) -> F:
     if getattr(method, "_synchronized", False):
         return method
     name = method.__name__
+    if name == "end_trial" and "status" in inspect.signature(method).parameters:
+        method = _in_older_form(method)
 
     @functools.wraps(method)
     def decision(self: Oracle, *args: Any, **kwargs: Any) -> Any:
@@ -145,8 +149,8 @@ class Oracle:
                 setattr(cls, name, defined)
                 setattr(cls, older, defined)
         for name in _DECISIONS:
-            if name in cls.__dict__:
-                setattr(cls, name, synchronized(cls.__dict__[name]))
+            # Also what a mixin brings that is no oracle itself.
+            setattr(cls, name, synchronized(getattr(cls, name)))
 
     # -- to override -------------------------------------------------------------------------------------
 
@@ -219,7 +223,9 @@ class Oracle:
             return self.ongoing_trials[tuner_id]
         if self._retry_queue:
             trial = self.trials[self._retry_queue.pop(0)]
-            trial.status = TrialStatus.RUNNING
+            # A run of its own: nothing of the one that failed counts in it.
+            trial.status, trial.message, trial.score = TrialStatus.RUNNING, None, None
+            trial.metrics = MetricsTracker()
             self.ongoing_trials[tuner_id] = trial
             return trial
 
@@ -333,13 +339,27 @@ class Oracle:
             self._check_consecutive_failures()
             return None
         call = functools.partial(method, *args, **kwargs)
+        if name == "create_trial":
+            tuner_id = kwargs["tuner_id"] if kwargs else args[0]
+            adopted = functools.partial(self._adopt, call)
+            return adopted() if ledger is None else ledger.create_trial(tuner_id, adopted)
         if ledger is None:
             return call()
-        if name == "create_trial":
-            return ledger.create_trial(kwargs["tuner_id"] if kwargs else args[0], call)
         if name == "update_trial":
             return ledger.update_trial(*_update_arguments(*args, **kwargs), call)
         return ledger.update_space(call)
+
+    def _adopt(self, create_trial: Callable[[], Trial]) -> Trial:
+        """Takes up a trial that an override made by itself."""
+        trial = create_trial()
+        if trial.status == TrialStatus.RUNNING and trial.number is None:
+            self.trials.pop(trial.trial_id, None)
+            trial.number = len(self.trials)
+            self.trials[trial.trial_id] = trial
+            self._record_values(trial)
+            if trial.trial_id not in self.start_order:
+                self.start_order.append(trial.trial_id)
+        return trial
 
     def _settle(self, trial: Trial) -> None:
         """Lets the caller's object be the oracle's own again, with all that was decided about it."""
@@ -478,7 +498,7 @@ class Oracle:
 
     def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
         text = "".join(f"{name}={values[name]}" for name in sorted(values))
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
     def _record_values(self, trial: Trial) -> None:
         trial.hyperparameters.ensure_active_values()
@@ -520,6 +540,17 @@ def _ended_trial(oracle: Oracle, *args: Any, **kwargs: Any) -> Trial:
     trial = oracle.trials[str(first)]
     trial.status = status
     return trial
+
+
+def _in_older_form(method: Any) -> Any:
+    """An override `end_trial(self, trial_id, status)` as one that takes a trial."""
+
+    @functools.wraps(method)
+    def end_trial(self: Oracle, trial: Trial) -> None:
+        self.trials[trial.trial_id].message = trial.message
+        method(self, trial.trial_id, trial.status)
+
+    return end_trial
 
 
 def _update_arguments(

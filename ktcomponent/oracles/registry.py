@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ktcomponent.errors import ConfigurationError
+from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.oracles.random_search import RandomSearchOracle
 
@@ -21,13 +22,18 @@ def class_name(oracle: Oracle) -> str:
     return f"{type(oracle).__module__}:{type(oracle).__qualname__}"
 
 
-def create_oracle(spec: Mapping[str, Any], classes: Mapping[str, type[Oracle]] | None = None) -> Oracle:
+def create_oracle(
+    spec: Mapping[str, Any],
+    classes: Mapping[str, type[Oracle]] | None = None,
+    hyperparameters: HyperParameters | None = None,
+) -> Oracle:
     """Makes an oracle from JSON such as `{"class": "RandomSearch", "objective": "val_auc", "max_trials": 60}`.
 
     Args:
         spec: "class" and constructor arguments.
         classes: Known classes by name; the built-in ones by default. A name that is read from storage is only
             ever looked up here, never imported.
+        hyperparameters: The search space, which JSON arguments can't hold.
 
     Raises:
         ConfigurationError: If the class or an argument doesn't exist, or an argument can't be used.
@@ -38,13 +44,16 @@ def create_oracle(spec: Mapping[str, Any], classes: Mapping[str, type[Oracle]] |
     cls = classes.get(name) or classes.get(name.removesuffix("Oracle"))
     if cls is None:
         raise ConfigurationError(f"There is no oracle {name!r}. Known oracles: {', '.join(sorted(classes))}.")
-    accepted = [p for p in inspect.signature(cls).parameters if p != "hyperparameters"]
+    parameters = inspect.signature(cls).parameters
+    accepted = [p for p in parameters if p != "hyperparameters"]
     unknown = sorted(set(arguments) - set(accepted))
-    if unknown:
+    if unknown and all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
         raise ConfigurationError(
             f"The oracle {name} has no argument {', '.join(map(repr, unknown))}. It takes: {', '.join(accepted)}."
         )
     try:
+        if hyperparameters is not None:
+            arguments["hyperparameters"] = hyperparameters
         return cls(**arguments)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"The oracle {name} can't be made: {error}") from error

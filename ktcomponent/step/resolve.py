@@ -15,6 +15,7 @@ from ktcomponent.errors import ConfigurationError, KtcomponentError
 from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.oracles.registry import BUILT_IN, create_oracle
 from ktcomponent.step.plan import Plan
+from ktcomponent.study.binding import kept_oracle
 from ktcomponent.study.state import StudyState
 from ktcomponent.tuners.base_tuner import BaseTuner
 from ktcomponent.tuners.function_tuner import FunctionTuner
@@ -94,9 +95,9 @@ def make_oracle(plan: Plan, state: StudyState | None) -> Oracle:
             return create_oracle(plan.oracle, {name: cls})
         return create_oracle(plan.oracle)
     if state is not None:
-        kept = dict(state.config["oracle"])
+        kept = state.config["oracle"]
         if kept["class"] in BUILT_IN:
-            return create_oracle(kept)
+            return kept_oracle(state)
         raise ConfigurationError(
             f"The study has the oracle {kept['class']}, which is not a built-in one: name it with --oracle."
         )
@@ -114,7 +115,7 @@ def make_tuner(plan: Plan, state: StudyState | None) -> BaseTuner:
     """
     named = load_object(plan.hypermodel, "--hypermodel")
     if isinstance(named, type) and issubclass(named, BaseTuner):
-        return named(oracle=make_oracle(plan, state))
+        return _tuner_of_class(named, make_oracle(plan, state))
     if isinstance(named, type) and issubclass(named, HyperModel):
         named = named()
     if isinstance(named, HyperModel):
@@ -133,6 +134,16 @@ def make_tuner(plan: Plan, state: StudyState | None) -> BaseTuner:
             )
         return tuner
     return FunctionTuner(make_oracle(plan, state), named)
+
+
+def _tuner_of_class(cls: type[BaseTuner], oracle: Oracle) -> BaseTuner:
+    try:
+        inspect.signature(cls).bind(oracle=oracle)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"The tuner {cls.__name__} can't be made from an oracle alone ({error}). Name a function that makes it."
+        ) from error
+    return cls(oracle=oracle)
 
 
 def _needs_no_argument(function: Any) -> bool:

@@ -7,6 +7,7 @@ then commits. What the child holds it reads from the log.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -15,18 +16,21 @@ import time
 from typing import Any
 
 from ktcomponent.errors import Fenced, StorageError
-from ktcomponent.oracles.registry import BUILT_IN, create_oracle
+from ktcomponent.oracles.registry import BUILT_IN
 from ktcomponent.step import exit_codes
 from ktcomponent.step.plan import Plan
 from ktcomponent.step.process import TrainingChild
 from ktcomponent.storage import open_storage
 from ktcomponent.study import Study, StudyLedger, Writer, incarnations
+from ktcomponent.study.binding import kept_oracle
 from ktcomponent.study.watch import Pulse
 from ktcomponent.trial import TrialStatus
 from ktcomponent.tuners.progress import say
 
 TICK_S = 0.2
 MAX_PAUSE_S = 5.0
+MAX_IDLE_LOSSES = 2
+"""How often a child that is killed while it holds nothing is started again."""
 
 
 class _Ended(Exception):
@@ -49,6 +53,9 @@ class Supervisor:
         self._storage = open_storage(plan.study)
         self._incarnations: list[str] = []
         self._pulse: Pulse | None = None
+        # The owner's incarnation when this step began: whoever replaces it in the meantime is a later try.
+        self._before: str | None = None
+        self._idle_losses = 0
 
     def run(self) -> int:
         """Runs the step to its end; returns its exit code."""
@@ -76,8 +83,14 @@ class Supervisor:
         study = Study.find(self._storage)
         if study is None:
             return None
+        self._before = incarnations.current(study, self.plan.owner)
         pause, told = 0.1, False
         while True:
+            if incarnations.current(study, self.plan.owner) != self._before:
+                self._say(
+                    f"ktcomponent: a later try of {self.plan.owner!r} goes on. This step commits nothing."
+                )
+                return exit_codes.INFRASTRUCTURE
             if deadline is not None and deadline.timestamp() <= time.time():
                 incarnations.stop(study, self._fresh_writer(), "the deadline passed")
             answer = self._look_for_work(study)
@@ -102,18 +115,20 @@ class Supervisor:
         if state.stop is not None:
             if mine:
                 # An earlier try of this owner left them; they can't be finished any more.
-                incarnations.take_over(study, self._fresh_writer(), "the search is over")
+                writer = self._fresh_writer()
+                incarnations.take_over(study, writer, "the search is over", replaces=self._before)
+                self._before = writer.incarnation
             return TrialStatus.IDLE if study.state.running() else TrialStatus.STOPPED
         if mine or state.free():
             return TrialStatus.RUNNING
         kept = state.config["oracle"]
         if kept["class"] not in BUILT_IN:
             return TrialStatus.RUNNING
-        oracle = create_oracle(kept)
         writer = self._fresh_writer()
-        answer = StudyLedger(study, oracle, writer).peek()
-        if answer == TrialStatus.STOPPED:
-            incarnations.stop(study, writer, "the oracle has no more trials")
+        answer = StudyLedger(study, kept_oracle(state), writer).peek()
+        if answer == TrialStatus.STOPPED and state.stop is None:
+            stopped = incarnations.stop(study, writer, "the oracle has no more trials", at=state.seq)
+            return TrialStatus.STOPPED if stopped else TrialStatus.IDLE
         return answer
 
     def _fresh_writer(self) -> Writer:
@@ -131,7 +146,7 @@ class Supervisor:
             code = self._watch(child, writer)
         except _Ended:
             child.end()
-            self._give_back_all(writer)
+            self._give_back_all()
             return exit_codes.INFRASTRUCTURE
         except Fenced as error:
             child.end()
@@ -139,23 +154,21 @@ class Supervisor:
             return exit_codes.INFRASTRUCTURE
         finally:
             child.end()
-        return self._after(code, writer)
+        return self._after(code)
 
     def _next_incarnation(self) -> Writer | None:
         """A fresh incarnation; after a lost child it is opened here, so that the loss counts at once."""
         writer = self._fresh_writer()
         if self._pulse is not None:
+            study = self._pulse.study
+            writer = dataclasses.replace(writer, generation=self._pulse.writer.generation)
+            reason, lost = "the training process was lost", self._incarnations[-1]
             try:
-                incarnations.take_over(
-                    self._pulse.study,
-                    writer,
-                    "the training process was lost",
-                    restart_of=self._incarnations[-1],
-                )
+                incarnations.take_over(study, writer, reason, replaces=lost, restart=True)
             except Fenced as error:
                 self._say(f"ktcomponent: {error}. This step commits nothing more.")
                 return None
-            self._pulse = Pulse(self._pulse.study, writer)
+            self._pulse = Pulse(study, writer)
         self._incarnations.append(writer.incarnation)
         return writer
 
@@ -183,9 +196,7 @@ class Supervisor:
                 return code
             if not started and child.is_ready():
                 if self._pulse is None:
-                    study = Study.open(self._storage)
-                    incarnations.take_over(study, writer, "a step begins")
-                    self._pulse = Pulse(study, writer)
+                    self._pulse = self._begin(writer)
                 started = True
                 child.go()
                 looked = time.monotonic()
@@ -196,58 +207,72 @@ class Supervisor:
                 if self._lost_attempt(self._pulse):
                     return None
 
+    def _begin(self, writer: Writer) -> Pulse:
+        """Opens the step's first incarnation.
+
+        Raises:
+            Fenced: If a later try of the owner has begun in the meantime.
+        """
+        study = Study.open(self._storage)
+        writer = dataclasses.replace(writer, generation=study.state.generation)
+        incarnations.take_over(study, writer, "a step begins", replaces=self._before)
+        return Pulse(study, writer)
+
     def _lost_attempt(self, pulse: Pulse) -> bool:
         """Looks at the log and beats; whether another step expired what the child runs.
 
         Raises:
             Fenced: If a newer incarnation of the owner took over.
         """
-        before = pulse.held
         try:
-            pulse.look()
+            lost = pulse.look()
             if pulse.is_replaced():
                 raise Fenced(f"another incarnation of {self.plan.owner!r} took over")
             pulse.beat()
         except StorageError as error:
             self._say(f"ktcomponent: {error} Trying again.")
             return False
-        leases = pulse.study.state.leases
-        return any(
-            leases[trial].get("by") != pulse.writer.incarnation for trial in before if trial not in pulse.held
-        )
+        return lost
 
-    def _give_back_all(self, writer: Writer) -> None:
+    def _give_back_all(self) -> None:
         """Closes the incarnation, also where it holds nothing: no commit of the child can land any more."""
         held: dict[str, int] = {}
         if self._pulse is not None:
             self._pulse.look()
             held = self._pulse.held
-            incarnations.give_back(self._pulse.study, writer, self._told or "told to end")
+            incarnations.give_back(self._pulse.study, self._pulse.writer, self._told or "told to end")
         names = ", ".join(sorted(held))
         self._say(
             f"ktcomponent: {self._told}; " + (f"gave back trial {names}" if held else "no trial was held")
         )
 
-    def _after(self, code: int | None, writer: Writer) -> int | None:
+    def _after(self, code: int | None) -> int | None:
         """What follows the child's end: its code passed on, or None for another child."""
-        if self._pulse is None:
-            return exit_codes.UNEXPECTED if code is None or code < 0 else code
-        self._pulse.look()
         if code is None:
             self._say("ktcomponent: another step expired what the training process ran; starting it again")
             return None
-        held = self._pulse.held
-        if code < 0 and held:
-            name = signal.Signals(-code).name
-            self._say(
-                f"ktcomponent: the training process was killed ({name}) while it ran trial "
-                f"{', '.join(sorted(held))}; starting it again"
-            )
+        how = f"ended with {code}" if code >= 0 else f"was killed ({signal.Signals(-code).name})"
+        if self._pulse is None:
+            if code < 0:
+                self._say(f"ktcomponent: the training process {how} before it claimed a trial")
+            return exit_codes.UNEXPECTED if code < 0 else code
+        self._pulse.look()
+        state, held = self._pulse.study.state, ", ".join(sorted(self._pulse.held))
+        if held and (code < 0 or code in (exit_codes.DONE, exit_codes.SEARCH_OVER)):
+            # Also where user code ended the process by itself: nobody says "done" and holds a trial.
+            self._say(f"ktcomponent: the training process {how} while it ran trial {held}; starting it again")
             return None
-        if held:
-            incarnations.give_back(self._pulse.study, writer, f"the training process ended with {code}")
+        if code < 0 and self._idle_losses < MAX_IDLE_LOSSES:
+            self._idle_losses += 1
+            self._say(f"ktcomponent: the training process {how} between two trials; starting it again")
+            return None
+        if code == exit_codes.SEARCH_OVER and (state.stop is None or state.running()):
+            code = exit_codes.UNEXPECTED
+        if code not in (exit_codes.DONE, exit_codes.SEARCH_OVER):
+            # A commit of the child may still be on its way: closed, it can't land any more.
+            incarnations.give_back(self._pulse.study, self._pulse.writer, f"the training process {how}")
         if code < 0:
-            self._say(f"ktcomponent: the training process was killed ({signal.Signals(-code).name})")
+            self._say(f"ktcomponent: the training process {how}")
             return exit_codes.UNEXPECTED
         return code
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,13 +32,13 @@ class LocalStorage(Storage):
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         try:
-            self._publish(key, data, os.link)
+            self._publish(key, data, _link)
         except FileExistsError:
             return False
         return True
 
     def put(self, key: str, data: bytes) -> None:
-        self._publish(key, data, os.replace)
+        self._publish(key, data, _replace)
 
     def get(self, key: str) -> bytes | None:
         try:
@@ -91,19 +92,46 @@ class LocalStorage(Storage):
             raise StorageError(f"Can't write {self.url}/{key}: {error}.") from error
 
 
+def _link(aside: str, path: Path) -> None:
+    # Python follows the link in /proc only where it has a directory to start from, which an absolute path ignores.
+    start = os.open("/", os.O_RDONLY)
+    try:
+        os.link(aside, path, src_dir_fd=start, follow_symlinks=True)
+    finally:
+        os.close(start)
+
+
+def _replace(aside: str, path: Path) -> None:
+    named = path.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
+    _link(aside, named)
+    os.replace(named, path)
+
+
 @contextlib.contextmanager
 def _written_aside(folder: Path, data: bytes) -> Iterator[str]:
-    handle, aside = tempfile.mkstemp(prefix=_ASIDE, dir=folder)
+    """The path of a synced file with these bytes, which is gone afterwards.
+
+    Where the system can, the file has no name at all until it is published, so that even a writer that is
+    killed leaves nothing half written behind.
+    """
+    named: str | None = None
     try:
-        with os.fdopen(handle, "wb") as file:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o666)
+        aside = f"/proc/self/fd/{descriptor}"
+    except (OSError, AttributeError):
+        descriptor, aside = tempfile.mkstemp(prefix=_ASIDE, dir=folder)
+        os.chmod(aside, 0o666 & ~_UMASK)
+        named = aside
+    try:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(aside, 0o666 & ~_UMASK)
-        yield aside
+            yield aside
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside)
+        if named is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(named)
 
 
 def _make_folder(folder: Path) -> None:

@@ -11,17 +11,20 @@ from ktcomponent.study import layout
 from ktcomponent.study.state import StudyState
 
 
-def beat(storage: Storage, trial_id: str, attempt: int, count: int) -> None:
+def beat(storage: Storage, generation: int, trial_id: str, attempt: int, count: int) -> None:
     """Says that the attempt is being watched over.
 
     Args:
         storage: The study's storage.
+        generation: The study's generation.
         trial_id: The trial.
         attempt: Its attempt.
         count: Any number that differs from the last beat's.
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    storage.put(layout.beat(trial_id, attempt), json.dumps({"count": count, "time": now}).encode())
+    storage.put(
+        layout.beat(generation, trial_id, attempt), json.dumps({"count": count, "time": now}).encode()
+    )
 
 
 def count_stale(storage: Storage, state: StudyState) -> int:
@@ -34,7 +37,7 @@ def count_stale(storage: Storage, state: StudyState) -> int:
     for trial_id, lease in state.running().items():
         seen = [lease["claimed"]]
         try:
-            data = storage.get(layout.beat(trial_id, lease["attempt"]))
+            data = storage.get(layout.beat(state.generation, trial_id, lease["attempt"]))
             if data is not None:
                 seen.append(json.loads(data)["time"])
             latest = max(datetime.datetime.fromisoformat(t) for t in seen)

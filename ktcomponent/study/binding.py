@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ktcomponent.errors import StudyMismatch
+from ktcomponent.errors import Refused, StudyMismatch
 from ktcomponent.hyperparameters import HyperParameter, HyperParameters
 from ktcomponent.oracles.oracle import Oracle
-from ktcomponent.oracles.registry import class_name
+from ktcomponent.oracles.registry import class_name, create_oracle
 from ktcomponent.storage import Storage
 from ktcomponent.study.entry import plain
 from ktcomponent.study.ledger import StudyLedger, first_document
@@ -56,20 +57,35 @@ def bind(
         ledger = StudyLedger(study, oracle, writer, is_open)
         _join(ledger, study_wins, discover)
         return ledger
+    seed = oracle.seed
     document = _begin(oracle, discover)
     if study is None:
         storage.check_writable()
         study, is_mine = Study.create(storage, writer, document)
     else:
         is_mine = True
-        study.commit(writer, lambda state: _reset(state, document))
+        _reset(study, writer, document)
     ledger = StudyLedger(study, oracle, writer, is_open)
     if is_mine:
         ledger.refresh()
     else:
+        # The seed that was drawn here belongs to a study that another process created first.
+        oracle.seed = oracle._seed_state = seed
         _join(ledger, study_wins, lambda _: None)
     oracle.bind(ledger)
     return ledger
+
+
+def kept_oracle(state: StudyState) -> Oracle:
+    """The oracle that a study's configuration describes, without its trials.
+
+    Raises:
+        ConfigurationError: If it is none of the built-in ones.
+    """
+    space = HyperParameters.from_config(state.document["oracle"]["hyperparameters"])
+    oracle = create_oracle(state.config["oracle"], hyperparameters=space)
+    oracle.overridden = list(state.config["overridden"])
+    return oracle
 
 
 def check_domains(pairs: Iterable[tuple[HyperParameter, HyperParameter]], where: str) -> None:
@@ -118,6 +134,7 @@ def _join(ledger: StudyLedger, study_wins: bool, discover: Discover) -> None:
     _check_same_search(oracle, config["oracle"], study.url)
     settings, seed, given = plain(oracle.settings()), oracle.seed, oracle.hyperparameters
     ledger.refresh()
+    oracle.overridden = list(dict.fromkeys([*oracle.overridden, *config["overridden"]]))
     known = ((oracle.hyperparameters.find(hp.name, hp.conditions), hp) for hp in given.space)
     check_domains([(old, hp) for old, hp in known if old is not None], f"The study {study.url}")
     kept = {**config["oracle"], "seed": oracle.seed}
@@ -135,8 +152,15 @@ def _join(ledger: StudyLedger, study_wins: bool, discover: Discover) -> None:
     oracle.bind(ledger)
 
 
-def _reset(state: StudyState, document: list[list[Any]]) -> Draft:
-    return Draft("reset", patch=document, extra={"generation": state.generation + 1})
+def _reset(study: Study, writer: Writer, document: list[list[Any]]) -> None:
+    """Begins a new generation; made again on the newer head if another process did so first."""
+    while True:
+        following = dataclasses.replace(writer, generation=study.state.generation + 1)
+        try:
+            study.commit(following, lambda _: Draft("reset", patch=document))
+            return
+        except Refused:
+            study.refresh()
 
 
 def _check_same_search(oracle: Oracle, kept: dict[str, Any], url: str) -> None:

@@ -47,12 +47,21 @@ REMEDY = "Restore the object from a backup or an older version of it; nothing wa
 
 def dumps(value: Any) -> str:
     """Compact JSON; NaN and the infinities become the strings "nan", "inf" and "-inf"."""
-    return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False)
 
 
 def plain(value: Any) -> Any:
     """The value as reading it back from JSON would give it."""
     return json.loads(dumps(value))
+
+
+def revive(value: Any) -> Any:
+    """A deep copy in which the strings that stand for NaN and the infinities are numbers again."""
+    if isinstance(value, dict):
+        return {k: revive(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [revive(v) for v in value]
+    return float(value) if isinstance(value, str) and value in ("nan", "inf", "-inf") else value
 
 
 def _plain(value: Any) -> Any:

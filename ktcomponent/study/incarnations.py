@@ -20,25 +20,35 @@ def new_owner() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
-def take_over(study: Study, writer: Writer, reason: str, restart_of: str | None = None) -> None:
+ANY = "any"
+"""Replace whichever incarnation is current."""
+
+
+def current(study: Study | None, owner: str) -> str | None:
+    """The last incarnation that an owner opened, None if there is none."""
+    known = study.state.owners.get(owner) if study is not None else None
+    return known["incarnation"] if known else None
+
+
+def take_over(
+    study: Study, writer: Writer, reason: str, *, replaces: str | None = ANY, restart: bool = False
+) -> None:
     """Opens `writer`'s incarnation; what the one it replaces holds is given back, as a loss.
 
     Args:
         study: The study.
         writer: The owner and its new incarnation.
         reason: For the reader of the log.
-        restart_of: The incarnation to replace: refused if another is current by now. Without it, whichever
-            is current.
+        replaces: The incarnation to replace (None for none): refused if another is current by now.
+        restart: Whether it must be open too.
 
     Raises:
         Fenced: If another incarnation is current.
     """
 
-    def decide(state: StudyState) -> Draft:
-        current = state.owners.get(writer.owner)
-        replaces = restart_of or (current["incarnation"] if current else None)
-        extra = {"replaces": replaces, "reason": reason}
-        return Draft("takeover", extra={**extra, "restart": True} if restart_of else extra)
+    def decide(_: StudyState) -> Draft:
+        known = current(study, writer.owner) if replaces == ANY else replaces
+        return Draft("takeover", extra={"replaces": known, "reason": reason, "restart": restart})
 
     study.commit(writer, decide)
 
@@ -51,9 +61,22 @@ def give_back(study: Study, writer: Writer, reason: str) -> bool:
         return False
 
 
-def stop(study: Study, writer: Writer, reason: str) -> bool:
-    """Ends the search; False where it was over already."""
-    entry = study.commit(
-        writer, lambda state: None if state.stop else Draft("stop", extra={"reason": reason})
-    )
-    return entry is not None
+def stop(study: Study, writer: Writer, reason: str, at: int | None = None) -> bool:
+    """Ends the search.
+
+    Args:
+        study: The study.
+        writer: Who.
+        reason: Kept in the study.
+        at: Only if this commit is still the last one.
+
+    Returns:
+        False where it was over already, or something was committed in the meantime.
+    """
+
+    def decide(state: StudyState) -> Draft | None:
+        if state.stop is not None or at not in (None, state.seq):
+            return None
+        return Draft("stop", extra={"reason": reason})
+
+    return study.commit(writer, decide) is not None

@@ -21,12 +21,13 @@ def snapshot(n: int, digest: str) -> str:
     return f"snapshots/{n:020d}-{digest}.json"
 
 
-def beat(trial_id: str, attempt: int) -> str:
-    return f"beats/{safe(trial_id)}/{attempt}.json"
+def beat(generation: int, trial_id: str, attempt: int) -> str:
+    return f"beats/{safe(trial_id)}/{generation}-{attempt}.json"
 
 
-def attempt_file(trial_id: str, attempt: int, name: str) -> str:
-    return f"trials/{safe(trial_id)}/{attempt}/{name}"
+def attempt_file(generation: int, trial_id: str, attempt: int, name: str) -> str:
+    # A reset starts ids and attempts anew; its files must not meet those of the generation before.
+    return f"trials/{safe(trial_id)}/{generation}-{attempt}/{name}"
 
 
 def export(name: str) -> str:

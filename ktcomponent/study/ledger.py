@@ -7,6 +7,7 @@ state and the document. After a lost race the oracle is set back to the new head
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from ktcomponent.errors import Fenced, KtcomponentError
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles.oracle import Oracle
-from ktcomponent.study import artifacts, incarnations
+from ktcomponent.study import artifacts, entry, incarnations
 from ktcomponent.study.entry import dumps, plain
 from ktcomponent.study.patch import Patch, diff
 from ktcomponent.study.state import StudyState
@@ -43,7 +44,8 @@ class StudyLedger:
     def __init__(self, study: Study, oracle: Oracle, writer: Writer, is_open: bool = False) -> None:
         self.study = study
         self.oracle = oracle
-        self.writer = writer
+        # Bound to one generation: after a reset nothing of this ledger can be committed any more.
+        self.writer = dataclasses.replace(writer, generation=study.state.generation)
         self.folder_of: Callable[[str], Path | None] = lambda _: None
         self._is_open = is_open
         self._synced: tuple[int, int] | None = None
@@ -93,13 +95,14 @@ class StudyLedger:
         trial_id = trial.trial_id
         attempt = self._attempt(trial_id)
         folder = self.folder_of(trial_id)
-        files = [] if folder is None else artifacts.upload(self.study.storage, trial_id, attempt, folder)
+        files: list[artifacts.File] = []
+        if folder is not None:
+            generation = self.study.state.generation
+            files = artifacts.upload(self.study.storage, generation, trial_id, attempt, folder)
 
         def decide(_: StudyState) -> Draft:
             self._forget(trial_id)
             self._sync()
-            for metrics, step in self._reports.get(trial_id, []):
-                self.oracle.update_trial(trial_id, metrics, step)
             method(copy.copy(trial))
             return Draft("finish", trial_id, attempt, self._difference([trial_id]), {"files": files})
 
@@ -132,12 +135,21 @@ class StudyLedger:
             incarnations.take_over(self.study, self.writer, "a search begins")
             self._is_open = True
 
-    def close(self, reason: str) -> None:
-        """Gives back what is held; a later claim opens a new incarnation."""
-        if self._is_open and self.study.state.held(self.writer.owner, self.writer.incarnation):
-            incarnations.give_back(self.study, self.writer, reason)
-            self.writer = Writer(self.writer.owner, incarnations.new_incarnation())
-            self._is_open = False
+    def close(self, reason: str, broken_off: bool = False) -> None:
+        """Gives back what is held; a later claim opens a new incarnation.
+
+        Args:
+            reason: For the reader of the log.
+            broken_off: Whether a commit may still be on its way, so that the incarnation must be closed even
+                where it seems to hold nothing.
+        """
+        if self._is_open:
+            self.study.refresh()
+            if broken_off or self.study.state.held(self.writer.owner, self.writer.incarnation):
+                incarnations.give_back(self.study, self.writer, reason)
+                self.writer = dataclasses.replace(self.writer, incarnation=incarnations.new_incarnation())
+                self._is_open = False
+        self._reports.clear()
         self._held.clear()
         self.oracle.ongoing_trials.clear()
 
@@ -203,6 +215,8 @@ class StudyLedger:
             if state.stop is not None:
                 return None
             for trial_id in state.free():
+                self._forget(trial_id)
+                self._sync()
                 outcome[:] = [self.oracle.trials[trial_id]]
                 return self._claim_of(state, trial_id, [])
             trial = method()
@@ -220,6 +234,7 @@ class StudyLedger:
 
         self._commit(decide)
         (trial,) = outcome
+        self._reports.pop(trial.trial_id, None)
         if trial.status == TrialStatus.RUNNING:
             self._held[tuner_id] = trial.trial_id
             self.oracle.ongoing_trials[tuner_id] = trial
@@ -259,15 +274,15 @@ class StudyLedger:
             return draft
 
         try:
-            entry = self.study.commit(self.writer, again)
+            commit = self.study.commit(self.writer, again)
         except BaseException:
             self._restart()
             raise
-        if entry is not None:
+        if commit is not None:
             self._notes.clear()
             self._synced = self._head()
-            if entry["trial"] is not None:
-                self.oracle._remember(entry["trial"], self.study.state.trials.get(entry["trial"]))
+            if commit["trial"] is not None:
+                self.oracle._remember(commit["trial"], self.study.state.trials.get(commit["trial"]))
 
     def _head(self) -> tuple[int, int]:
         return self.study.state.generation, self.study.state.changed
@@ -276,11 +291,16 @@ class StudyLedger:
         """Sets the oracle to the head where others have changed it."""
         if self._synced == self._head():
             return
-        state = dict(self.study.state.document["oracle"])
+        document = self.study.state.document["oracle"]
+        # Copied, since an oracle may keep and change what it is given. Records of trials are never changed.
+        state = {key: entry.revive(value) for key, value in document.items() if key != "trials"}
         held = self.study.state.held(self.writer.owner, self.writer.incarnation)
         self._held = {t: i for t, i in self._held.items() if i in held}
-        self.oracle.set_state({**state, "ongoing_trials": self._held})
+        self.oracle.set_state({**state, "trials": document["trials"], "ongoing_trials": self._held})
         self.oracle.apply_settings(self.study.state.config["oracle"])
+        for trial_id, reports in self._reports.items():
+            for metrics, step in reports:
+                Oracle.update_trial.__wrapped__(self.oracle, trial_id, metrics, step)  # type: ignore[attr-defined]
         self._synced = self._head()
 
     def _restart(self) -> None:

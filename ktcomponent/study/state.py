@@ -178,13 +178,14 @@ def _may_claim(state: StudyState, entry: Entry) -> None:
     last = 0 if lease is None else lease["attempt"]
     if entry["attempt"] != last + 1:
         raise Refused(f"attempt {entry['attempt']} of trial {entry['trial']} does not follow {last}")
+    record = ["oracle", "trials", entry["trial"]]
+    if entry["trial"] not in state.trials and record not in [change[1] for change in entry["patch"]]:
+        raise Refused(f"trial {entry['trial']} has no record")
 
 
 def _claim(state: StudyState, entry: Entry) -> None:
     owner, incarnation = _writer(entry)
     trial = entry["trial"]
-    if trial not in state.trials:
-        raise Refused(f"trial {trial} has no record")
     state.leases[trial] = {
         **{k: v for k, v in state.leases.get(trial, {"losses": 0}).items() if k == "losses"},
         "state": "running",
@@ -275,9 +276,12 @@ def _stop(state: StudyState, entry: Entry) -> None:
     state.stop = {"reason": entry["reason"], "seq": entry["seq"]}
 
 
-def _reset(state: StudyState, entry: Entry) -> None:
+def _may_reset(state: StudyState, entry: Entry) -> None:
     if entry["generation"] != state.generation + 1:
         raise Refused(f"generation {entry['generation']} does not follow {state.generation}")
+
+
+def _reset(state: StudyState, entry: Entry) -> None:
     state.generation = entry["generation"]
     state.leases, state.owners, state.stop = {}, {}, None
 
@@ -292,7 +296,7 @@ _RULES: dict[str, tuple[Callable[[StudyState, Entry], object], Callable[[StudySt
     "takeover": (_may_take_over, _take_over),
     "config": (_anything, _config),
     "stop": (_may_stop, _stop),
-    "reset": (_anything, _reset),
+    "reset": (_may_reset, _reset),
     "drop": (_anything, _anything),
     "enqueue": (_anything, _anything),
 }

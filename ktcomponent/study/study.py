@@ -37,10 +37,12 @@ class Writer:
     Attributes:
         owner: Who claims trials.
         incarnation: One training child, or one notebook search, of that owner.
+        generation: The generation it works in, outside of which it is fenced; None for whichever is current.
     """
 
     owner: str
     incarnation: str
+    generation: int | None = None
 
 
 @dataclass
@@ -183,7 +185,7 @@ class Study:
             "min_reader": layout.READER,
             "min_writer": layout.WRITER,
             "study_id": state.study_id,
-            "generation": draft.extra.pop("generation", state.generation),
+            "generation": writer.generation or state.generation,
             "seq": state.seq + 1,
             "id": uuid.uuid4().hex,
             "prev_sha256": state.last_sha256,

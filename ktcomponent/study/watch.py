@@ -24,9 +24,15 @@ class Pulse:
         self.writer = writer
         self._count = 0
 
-    def look(self) -> None:
-        """Reads what was committed since the last look."""
-        self.study.refresh()
+    def look(self) -> bool:
+        """Reads what was committed since the last look; whether an attempt of this incarnation was expired."""
+        mine = dict(self.held)
+        lost = False
+        for entry in self.study.refresh():
+            if entry["op"] == "claim" and entry["writer"]["incarnation"] == self.writer.incarnation:
+                mine[entry["trial"]] = entry["attempt"]
+            lost |= entry["op"] == "expire" and mine.get(entry["trial"]) == entry["attempt"]
+        return lost
 
     @property
     def held(self) -> dict[str, int]:
@@ -40,7 +46,7 @@ class Pulse:
         """Beats for every attempt that is held."""
         self._count += 1
         for trial_id, attempt in self.held.items():
-            beats.beat(self.study.storage, trial_id, attempt, self._count)
+            beats.beat(self.study.storage, self.study.state.generation, trial_id, attempt, self._count)
 
 
 class Watch:

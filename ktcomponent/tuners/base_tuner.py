@@ -157,21 +157,25 @@ class BaseTuner:
         if not self._is_step:
             self._watch = Watch(self._host.storage, lambda: self._ledger.writer).start()
         self.on_search_begin()
+        is_over = False
         try:
             while (trial := self._next_trial()) is not None:
                 if progress is not None:
                     progress.trial_begins()
+                # What an earlier attempt left here is not this one's.
+                self._forget_files(trial.trial_id)
                 self.on_trial_begin(trial)
                 try:
                     self._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
                 finally:
                     self._end_run(trial, progress)
+            is_over = True
         finally:
             if self._watch is not None:
                 self._watch.stop()
                 self._watch = None
             if not self._is_step:
-                self._ledger.close("the search was left")
+                self._ledger.close("the search was left", broken_off=not is_over)
         self.on_search_end()
 
     def check_still_mine(self) -> None:
@@ -183,14 +187,17 @@ class BaseTuner:
         """Ends a run that has a status; one that was broken off is left to be given back."""
         if trial.status == TrialStatus.RUNNING:
             return
+        too_many: errors.TooManyFailedTrials | None = None
         try:
             self.on_trial_end(trial)
-        finally:
-            if trial.status in (TrialStatus.COMPLETED, TrialStatus.FAILED, TrialStatus.INVALID):
-                self.finished_trials += 1
-                if progress is not None:
-                    progress.trial_ended(trial)
+        except errors.TooManyFailedTrials as error:
+            too_many = error  # its end is committed all the same
+        self.finished_trials += 1
+        if progress is not None:
+            progress.trial_ended(trial)
         self._forget_files(trial.trial_id)
+        if too_many is not None:
+            raise too_many
 
     def _next_trial(self) -> Trial | None:
         """Claims a trial, waiting while only others have something to do; None when there is no more here."""
@@ -243,11 +250,11 @@ class BaseTuner:
         except errors.FailedTrialError:
             trial.status = TrialStatus.FAILED
             trial.message = traceback.format_exc()
-        except Exception:  # noqa: BLE001 - whatever user code raises fails its trial, and the search goes on
+        except (Exception, SystemExit):  # noqa: BLE001 - whatever user code raises fails its trial, and the search goes on
             trial.status = TrialStatus.INVALID
             trial.message = traceback.format_exc()
         else:
-            trial.status = TrialStatus.COMPLETED
+            trial.status, trial.message = TrialStatus.COMPLETED, None
 
     # -- results -----------------------------------------------------------------------------------------
 
@@ -317,7 +324,8 @@ class BaseTuner:
         folder = Path(self.get_trial_dir(trial.trial_id))
         lease = self._ledger.study.state.leases.get(trial.trial_id, {})
         if not any(folder.iterdir()):
-            artifacts.download(self._host.storage, trial.trial_id, lease, folder)
+            generation = self._ledger.study.state.generation
+            artifacts.download(self._host.storage, generation, trial.trial_id, lease, folder)
 
     def _folder_of(self, trial_id: str) -> Path | None:
         folder = Path(self._host.scratch, f"trial_{layout.safe(trial_id)}")
@@ -376,8 +384,8 @@ class BaseTuner:
         check_domains(pairs, f"The study {self._host.storage.url}")
 
     def _own_host(self) -> Host:
-        base = self.directory.rstrip("/")
-        storage = open_storage(f"{base}/{self.project_name}")
+        slash = "" if self.directory.endswith("/") else "/"
+        storage = open_storage(f"{self.directory}{slash}{self.project_name}")
         scratch = Path(tempfile.mkdtemp(prefix="ktcomponent-"))
         weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
         writer = Writer(incarnations.new_owner(), incarnations.new_incarnation())

@@ -93,7 +93,7 @@ def test_models_are_exported_with_their_weights(commands, build):
     assert code == 0, output
     storage, manifest, _ = exported(commands, *user, "--top-k", "5")
     assert [m["file"] for m in manifest["models"]] == ["model_1.keras", "model_2.keras"]
-    (x, y), fit = models.load()
+    (_x, _y), fit = models.load()
     for exported_model in manifest["models"]:
         path = commands.folder / exported_model["file"]
         assert storage.download(exported_model["file"], path)

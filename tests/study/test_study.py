@@ -1,5 +1,6 @@
 """The log: exactly-once commits, fencing by the fold, damage that is named, snapshots that are checked."""
 
+import dataclasses
 import itertools
 import json
 import threading
@@ -119,10 +120,10 @@ def test_a_restart_is_refused_once_somebody_else_took_over(storage):
     study = started(storage, A1)
     incarnations.take_over(study, A2, "retry")
     with pytest.raises(Fenced):
-        incarnations.take_over(study, Writer("a", "a3"), "child died", restart_of="a1")
+        incarnations.take_over(study, Writer("a", "a3"), "child died", replaces="a1", restart=True)
     incarnations.give_back(study, A2, "SIGTERM")
     with pytest.raises(Fenced, match="closed"):
-        incarnations.take_over(study, Writer("a", "a3"), "child died", restart_of="a2")
+        incarnations.take_over(study, Writer("a", "a3"), "child died", replaces="a2", restart=True)
 
 
 def test_nothing_is_claimed_after_a_stop_but_what_runs_may_finish(storage):
@@ -141,7 +142,7 @@ def test_a_reset_begins_a_generation_and_fences_the_one_before(storage):
     study = started(storage, A1)
     claim(study, A1, "0")
     zombie = Study.open(storage)
-    study.commit(B1, lambda s: Draft("reset", patch=DOCUMENT, extra={"generation": s.generation + 1}))
+    study.commit(dataclasses.replace(B1, generation=2), lambda _: Draft("reset", patch=DOCUMENT))
     assert (study.state.generation, study.state.leases) == (2, {})
     with pytest.raises(Fenced):
         finish(zombie, A1, "0")

@@ -59,7 +59,7 @@ def test_a_search_finds_the_space_trains_and_keeps_the_best_epoch(models, tmp_pa
         "checkpoint.weights.h5",
         "history.json",
     }
-    history = json.loads(tuner._host.storage.get(f"trials/{best.trial_id}/1/history.json"))
+    history = json.loads(tuner._host.storage.get(f"trials/{best.trial_id}/1-1/history.json"))
     assert len(history["executions"]) == 2
     scores = [min(e["val_loss"]) for e in history["executions"]]
     assert best.score == pytest.approx(np.mean(scores))
@@ -84,7 +84,7 @@ def test_models_can_be_loaded_in_a_fresh_process(models, tmp_path):
 
 def test_a_checkpoint_that_was_changed_on_storage_is_refused(models, tmp_path):
     tuner = search(models, tmp_path, max_trials=1)
-    key = "trials/0/1/checkpoint.weights.h5"
+    key = "trials/0/1-1/checkpoint.weights.h5"
     tuner._host.storage.put(key, tuner._host.storage.get(key)[:-1] + b"x")
     with pytest.raises(CorruptEntry, match="checksum"):
         tuner.get_best_models()
@@ -129,7 +129,7 @@ def test_a_trial_that_crashes_fails_with_its_traceback_and_the_search_goes_on(mo
     tuner = search(models, tmp_path, build=models.crashes_for_some, max_trials=6)
     failed = [t for t in tuner.oracle.trials.values() if t.status == "FAILED"]
     assert failed
-    assert all("MemoryError: too large" in t.message and t.hyperparameters["units"] == 8 for t in failed)
+    assert all("MemoryError: too large" in t.message and t.hyperparameters["units"] == 16 for t in failed)
 
 
 def test_run_trial_may_do_anything(tmp_path):

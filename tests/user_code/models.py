@@ -30,7 +30,7 @@ def changed(hp):
 
 
 def crashes_for_some(hp):
-    if hp.Int("units", 4, 16, step=4) == 8:
+    if hp.Int("units", 4, 16, step=4) == 16:
         raise MemoryError("too large")
     return build(hp)
 
