@@ -60,9 +60,8 @@ def _run(order: dict[str, Any]) -> int:
         return exit_codes.INFRASTRUCTURE
     tuner.search(*args, **kwargs)
     state = Study.open(storage).state
-    if tuner.finished_trials == 0 and state.stop is not None and not state.running():
-        return exit_codes.SEARCH_OVER
-    return exit_codes.DONE
+    is_over = state.stop is not None and not state.running()
+    return exit_codes.SEARCH_OVER if is_over else exit_codes.DONE
 
 
 class _Pipe(io.FileIO):

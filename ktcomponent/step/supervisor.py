@@ -266,8 +266,11 @@ class Supervisor:
             self._idle_losses += 1
             self._say(f"ktcomponent: the training process {how} between two trials; starting it again")
             return None
-        if code == exit_codes.SEARCH_OVER and (state.stop is None or state.running()):
-            code = exit_codes.UNEXPECTED
+        if code == exit_codes.SEARCH_OVER:
+            if state.stop is None or state.running():
+                code = exit_codes.UNEXPECTED
+            elif state.finished_by(self._incarnations):
+                code = exit_codes.DONE  # 99 says that this step found nothing left to do
         if code not in (exit_codes.DONE, exit_codes.SEARCH_OVER):
             # A commit of the child may still be on its way: closed, it can't land any more.
             incarnations.give_back(self._pulse.study, self._pulse.writer, f"the training process {how}")

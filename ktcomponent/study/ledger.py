@@ -6,7 +6,6 @@ state and the document. After a lost race the oracle is set back to the new head
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import logging
 from collections.abc import Callable, Iterable
@@ -103,7 +102,11 @@ class StudyLedger:
         def decide(_: StudyState) -> Draft:
             self._forget(trial_id)
             self._sync()
-            method(copy.copy(trial))
+            # As in memory, the method gets the oracle's own trial, so an override sees what super() decided.
+            known = self.oracle.trials[trial_id]
+            known.hyperparameters = trial.hyperparameters
+            known.status, known.message = trial.status, trial.message
+            method(known)
             return Draft("finish", trial_id, attempt, self._difference([trial_id]), {"files": files})
 
         self._commit(decide)
@@ -259,6 +262,10 @@ class StudyLedger:
 
         def again(state: StudyState) -> Draft | None:
             nonlocal tried
+            if state.generation != self.writer.generation:
+                raise Fenced(
+                    f"the study was reset (generation {state.generation}, not {self.writer.generation})"
+                )
             if tried:
                 self._restart()
             tried = True

@@ -208,3 +208,37 @@ def test_a_record_keeps_what_newer_software_wrote():
 def test_arguments_that_can_not_be_are_refused(arguments):
     with pytest.raises(ConfigurationError, match="whole number"):
         RandomSearchOracle(**arguments)
+
+
+def test_a_retry_starts_without_what_the_failed_run_reported():
+    oracle = RandomSearchOracle(max_trials=2, seed=1, hyperparameters=space(), max_retries_per_trial=1)
+    finish(oracle, oracle.create_trial("t"), float("nan"))
+    again = oracle.create_trial("t")
+    assert not again.metrics.exists("default_objective")
+    finish(oracle, again, 1.0)
+    assert (again.status, again.score, again.message) == ("COMPLETED", 1.0, None)
+
+
+class Noting:
+    """A mixin that is no oracle."""
+
+    def end_trial(self, trial):
+        super().end_trial(trial)
+        self.noted = (trial.trial_id, self._deciding)
+
+
+class OlderForm(RandomSearchOracle):
+    def end_trial(self, trial_id, status="COMPLETED"):
+        self.seen = (trial_id, status)
+        super().end_trial(trial_id, status)
+
+
+def test_overrides_may_come_from_a_mixin_or_have_the_older_form():
+    mixed = type("Mixed", (Noting, RandomSearchOracle), {})(max_trials=2, hyperparameters=space())
+    finish(mixed, mixed.create_trial("t"), 1.0)
+    assert mixed.noted == ("0", True)
+    older = OlderForm(max_trials=2, hyperparameters=space())
+    trial = older.create_trial("t")
+    finish(older, trial, 1.0)
+    assert older.seen == ("0", "COMPLETED")
+    assert trial.score == 1.0

@@ -332,3 +332,71 @@ def test_nothing_is_left_in_the_temporary_folder(commands):
     os.kill(step.pid, signal.SIGKILL)
     step.wait()
     wait_until(lambda: not list(scratch.iterdir()), 5)
+
+
+@pytest.mark.parametrize("how", ["fast:exits_0", "fast:exits_99"])
+def test_user_code_that_ends_its_process_does_not_pass_for_a_finished_batch(commands, how):
+    code, output = commands.step(
+        "--oracle", oracle(max_trials=2, max_consecutive_failed_trials=5), hypermodel=how
+    )
+    assert code == 0, output
+    study = commands.open()
+    assert statuses(study) == ["COMPLETED", "FAILED"]
+    assert "vanished 3 times" in study.state.trials["1"]["message"]
+
+
+def test_sys_exit_in_a_trial_fails_the_trial(commands):
+    code, output = commands.step(
+        "--oracle", oracle(max_trials=2, max_consecutive_failed_trials=5), hypermodel="fast:sys_exits"
+    )
+    assert code == 0, output
+    assert statuses(commands.open()) == ["FAILED"] * 2
+
+
+def test_a_child_killed_before_it_is_ready_is_told(commands):
+    (commands.folder / "suicidal.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
+    code, output = commands.step("--oracle", TWELVE, hypermodel="suicidal:build")
+    assert code == 1
+    assert "SIGKILL" in output
+    assert not os.path.exists(commands.study)
+
+
+def test_a_step_that_waits_leaves_the_work_to_a_later_try_of_its_owner(commands):
+    settings = oracle(max_trials=1)
+    first = commands.start(
+        "step", "--study", commands.study, "--hypermodel", "fast:sleepy", "--oracle", settings
+    )
+    running(commands)
+    waiting = commands.start(
+        "step", "--study", commands.study, "--hypermodel", "fast:objective", "--owner", "me"
+    )
+    assert "waiting" in waiting.stdout.readline()
+    waiting.send_signal(signal.SIGSTOP)
+    first.send_signal(signal.SIGTERM)
+    first.wait()
+    retry = commands.start(
+        "step", "--study", commands.study, "--hypermodel", "fast:objective", "--owner", "me", SECONDS="3"
+    )
+    study = running(commands)
+    waiting.send_signal(signal.SIGCONT)
+    code, output = ended_within(waiting, 10)
+    assert code == 75, output
+    retry.communicate(timeout=30)
+    assert retry.returncode == 0
+    study.refresh()
+    assert study.state.leases["0"]["losses"] == 0
+    assert study.state.leases["0"]["attempt"] == 2
+
+
+def test_files_of_a_lost_attempt_are_not_taken_for_the_next_ones(commands):
+    code, output = commands.step("--oracle", oracle(max_trials=1), hypermodel="fast:FileTuner")
+    assert code == 0, output
+    lease = commands.open().state.leases["0"]
+    assert lease["attempt"] == 2
+    assert [f["name"] for f in lease["files"]] == ["attempt-2"]
+
+
+def test_a_study_with_a_closed_space_goes_on(commands):
+    for expected in (0, 0, 99):
+        assert commands.step("--batch-size", "2", hypermodel="fast:closed_tuner")[0] == expected
+    assert "4 of 4" in commands.run("status", commands.study)[1]

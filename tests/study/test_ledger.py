@@ -8,8 +8,10 @@ import pytest
 from ktcomponent.errors import Fenced, StudyMismatch, TooManyFailedTrials
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles import Oracle, RandomSearchOracle
-from ktcomponent.study import Study, Writer, incarnations
-from ktcomponent.study.binding import bind
+from ktcomponent.study import Draft, Study, Writer, artifacts, incarnations
+from ktcomponent.study.binding import bind, kept_oracle
+from ktcomponent.study.watch import Pulse
+from ktcomponent.trial import Trial
 
 
 def space(high=1.0):
@@ -215,7 +217,7 @@ class Chooser(Oracle):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.asked, self.log = 0, []
+        self.asked, self.log, self.best = 0, [], float("inf")
 
     def populate_space(self, trial_id):
         self.asked += 1
@@ -230,13 +232,14 @@ class Chooser(Oracle):
     def end_trial(self, trial):
         super().end_trial(trial)
         self.log.append(f"ended {trial.trial_id}")
+        self.best = min(self.best, trial.score)
 
     def get_state(self):
-        return {**super().get_state(), "asked": self.asked, "log": self.log}
+        return {**super().get_state(), "asked": self.asked, "log": self.log, "best": self.best}
 
     def set_state(self, state):
         super().set_state(state)
-        self.asked, self.log = state["asked"], list(state["log"])
+        self.asked, self.log, self.best = state["asked"], state["log"], state["best"]
 
 
 def test_a_users_oracle_keeps_its_state_over_races_and_processes(storage):
@@ -253,6 +256,7 @@ def test_a_users_oracle_keeps_its_state_over_races_and_processes(storage):
         thread.join()
     document = Study.open(storage).state.document["oracle"]
     assert document["asked"] == 20
+    assert document["best"] == min(t["score"] for t in document["trials"].values())
     assert sorted(t["values"]["x"] for t in document["trials"].values()) == [n / 1000 for n in range(1, 21)]
     assert sorted(document["log"]) == sorted(
         f"{what} {n:02}" for n in range(20) for what in ("began", "ended")
@@ -273,3 +277,174 @@ def test_the_document_is_the_oracles_state(storage):
     state = made.get_state()
     state.pop("ongoing_trials")
     assert json.loads(json.dumps(state)) == ledger.study.state.document["oracle"]
+
+
+class OwnTrials(Oracle):
+    """Makes its trials by itself."""
+
+    def create_trial(self, tuner_id):
+        if len(self.trials) == 3:
+            return Trial(self.get_space(), "none", "STOPPED")
+        hp = self.get_space()
+        hp.values = {"x": len(self.trials) / 10}
+        trial = Trial(hp, f"mine-{len(self.trials)}")
+        self.trials[trial.trial_id] = self.ongoing_trials[tuner_id] = trial
+        return trial
+
+
+def test_an_oracle_may_make_its_trials_by_itself(storage):
+    made = OwnTrials(hyperparameters=space())
+    bind(made, storage, writer())
+    assert drain(made) == [{"x": 0.0}, {"x": 0.1}, {"x": 0.2}]
+    state = Study.open(storage).state
+    assert [(i, t["number"]) for i, t in state.trials.items()] == [
+        ("mine-0", 0),
+        ("mine-1", 1),
+        ("mine-2", 2),
+    ]
+
+
+def test_a_worker_of_an_earlier_generation_can_do_nothing(storage):
+    old, ledger = bound(storage, "old")
+    running = old.create_trial("t")
+    idle, _ = bound(storage, "idle")
+    new = oracle()
+    bind(new, storage, writer("new"), overwrite=True)
+    running.status = "FAILED"
+    for forbidden in (
+        lambda: old.end_trial(running),
+        lambda: old.update_space(wide()),
+        lambda: ledger.stop("no"),
+        lambda: idle.create_trial("t"),
+    ):
+        with pytest.raises(Fenced, match="reset"):
+            forbidden()
+    assert len(drain(new)) == 12
+    assert "y" not in str(Study.open(storage).state.document["oracle"]["hyperparameters"])
+
+
+def wide():
+    hp = space()
+    hp.Float("y", 0, 1)
+    return hp
+
+
+def test_files_of_two_generations_do_not_meet(storage, tmp_path):
+    def run(content, **kwargs):
+        made = oracle()
+        ledger = bind(made, storage, writer(), **kwargs)
+        trial = made.create_trial("t")
+        (tmp_path / content).mkdir()
+        (tmp_path / content / "weights").write_text(content)
+        ledger.folder_of = lambda _: tmp_path / content
+        made.update_trial(trial.trial_id, {"default_objective": 1.0})
+        trial.status = "COMPLETED"
+        return made, trial
+
+    old, old_trial = run("old")
+    new, new_trial = run("new", overwrite=True)
+    new.end_trial(new_trial)
+    with pytest.raises(Fenced):
+        old.end_trial(old_trial)
+    state = Study.open(storage).state
+    target = tmp_path / "target"
+    target.mkdir()
+    artifacts.download(storage, 2, new_trial.trial_id, state.leases[new_trial.trial_id], target)
+    assert (target / "weights").read_text() == "new"
+
+
+def test_reports_survive_a_lost_race(storage):
+    a, _ = bound(storage, "a")
+    trial = a.create_trial("t")
+    a.update_trial(trial.trial_id, {"default_objective": 4.0}, step=2)
+    b, _ = bound(storage, "b")
+    run_one(b)
+    a.update_space(wide())
+    assert a.get_trial(trial.trial_id).metrics.get_best_value("default_objective") == 4.0
+    trial.status = "COMPLETED"
+    a.end_trial(trial)
+    assert (trial.score, trial.best_step) == (4.0, 2)
+    assert len(trial.metrics.get_history("default_objective")[0].value) == 1
+
+
+def test_what_an_earlier_attempt_reported_does_not_count_in_the_next(storage):
+    made, ledger = bound(storage)
+    trial = made.create_trial("t")
+    made.update_trial(trial.trial_id, {"default_objective": -100.0})
+    ledger.close("interrupted", broken_off=True)
+    again = made.create_trial("t")
+    assert again.trial_id == trial.trial_id
+    made.update_trial(again.trial_id, {"default_objective": 5.0})
+    again.status = "COMPLETED"
+    made.end_trial(again)
+    assert again.score == 5.0
+
+
+def test_a_claim_that_was_interrupted_after_it_landed_is_given_back(storage, monkeypatch):
+    made, ledger = bound(storage)
+    ledger.open()
+    put = storage.put_if_absent
+
+    def interrupted(key, data):
+        put(key, data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(storage, "put_if_absent", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        made.create_trial("t")
+    monkeypatch.undo()
+    ledger.close("interrupted", broken_off=True)
+    assert Study.open(storage).state.running() == {}
+    assert made.create_trial("t").trial_id == "00"
+
+
+def test_who_loses_the_race_of_creation_takes_over_the_seed(storage, monkeypatch):
+    find, mine = Study.find, oracle(seed=None)
+
+    def too_early(place):
+        monkeypatch.undo()
+        bound(storage, "faster", seed=None)
+        del place
+
+    monkeypatch.setattr(Study, "find", too_early)
+    ledger = bind(mine, storage, writer())
+    assert find(storage).state.document["oracle"]["seed"] == mine.seed
+    assert ledger.study.state.seq == 1
+
+
+def test_a_domain_that_was_overridden_stays_so_for_everybody_who_joins(storage):
+    bound(storage, hyperparameters=space(0.5))
+    joining = kept_oracle(Study.open(storage).state)
+    bind(joining, storage, writer())
+    assert joining.overridden == ["x"]
+
+
+def test_a_closed_space_can_be_joined_from_what_the_study_keeps(storage):
+    bound(storage, allow_new_entries=False, tune_new_entries=False)
+    joining = kept_oracle(Study.open(storage).state)
+    bind(joining, storage, writer())
+    assert len(drain(joining)) == 12
+
+
+def test_any_text_can_be_an_error_message(storage):
+    made, _ = bound(storage)
+    trial = made.create_trial("t")
+    trial.status, trial.message = "FAILED", "bad \udcff name " + "x" * 5000
+    made.end_trial(trial)
+    kept = Study.open(storage).state.trials[trial.trial_id]["message"]
+    assert kept.startswith("bad \udcff name")
+    assert len(kept) <= 2000
+
+
+def test_an_attempt_counts_as_lost_only_where_it_was_expired(storage):
+    a, ledger = bound(storage, "a", max_retries_per_trial=1)
+    first = a.create_trial("t")
+    pulse = Pulse(Study.open(storage), ledger.writer)
+    first.status = "INVALID"
+    a.end_trial(first)
+    b, _ = bound(storage, "b", max_retries_per_trial=1)
+    assert b.create_trial("t").trial_id == first.trial_id
+    second = a.create_trial("t")
+    assert not pulse.look()
+    ledger.study.commit(writer("c"), lambda _: Draft("expire", second.trial_id, 1))
+    assert pulse.look()

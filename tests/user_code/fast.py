@@ -2,8 +2,11 @@
 
 import math
 import os
+import pathlib
 import signal
 import time
+
+import ktcomponent
 
 
 def space(hp):
@@ -98,3 +101,50 @@ def chatty(hp):
         print("word", n, flush=True)
         time.sleep(0.02)
     return x
+
+
+def exits_0(hp):
+    if space(hp)[1] > 1:
+        os._exit(0)
+    return 1.0
+
+
+def exits_99(hp):
+    if space(hp)[1] > 1:
+        os._exit(99)
+    return 1.0
+
+
+def sys_exits(hp):
+    space(hp)
+    raise SystemExit(0)
+
+
+class FileTuner(ktcomponent.Tuner):
+    """Writes a file in each attempt; its process is killed in the first."""
+
+    def run_trial(self, trial):
+        attempts = len(list(pathlib.Path().glob("attempt-*"))) + 1
+        for folder in (pathlib.Path(self.get_trial_dir(trial.trial_id)), pathlib.Path()):
+            (folder / f"attempt-{attempts}").write_text("text")
+        if attempts == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return objective(trial.hyperparameters)
+
+    def __init__(self, oracle):
+        super().__init__(oracle)
+
+
+def closed_tuner():
+    """A ready tuner whose search space is given and closed."""
+    hp = ktcomponent.HyperParameters()
+    hp.Float("x", -1, 1)
+    oracle = ktcomponent.oracles.RandomSearchOracle(
+        max_trials=4, seed=1, hyperparameters=hp, allow_new_entries=False, tune_new_entries=False
+    )
+
+    class Closed(ktcomponent.Tuner):
+        def run_trial(self, trial):
+            return trial.hyperparameters["x"]
+
+    return Closed(oracle)
