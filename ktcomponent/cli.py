@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ktcomponent.errors import KtcomponentError
+from ktcomponent.errors import ConfigurationError, KtcomponentError
 from ktcomponent.step import exit_codes
 from ktcomponent.step.plan import Plan, parse_time
 from ktcomponent.version import __version__
@@ -157,7 +157,9 @@ def stop(url: str, reason: str) -> int:
     from ktcomponent.storage import open_storage
     from ktcomponent.study import Study, Writer, incarnations
 
-    study = Study.open(open_storage(url))
+    storage = open_storage(url)
+    study = Study.open(storage)
+    storage.check_writable()
     writer = Writer(incarnations.new_owner(), incarnations.new_incarnation())
     if incarnations.stop(study, writer, reason):
         click.echo(f"stopped {study.url}")
@@ -195,6 +197,10 @@ def export(url: str, to: str | None, top_k: int, min_trials: int, **options: Any
 def _plan(study: str, **options: Any) -> Plan:
     from ktcomponent.study import incarnations
 
+    if study.startswith("memory:"):
+        raise ConfigurationError(
+            "A study in memory:// ends with its process. Use a path or an object storage's URL."
+        )
     plan = Plan(study=study, **{**options, "owner": options["owner"] or incarnations.new_owner()})
     if plan.deadline is not None:
         plan = dataclasses.replace(plan, deadline=parse_time(plan.deadline).isoformat())

@@ -147,7 +147,7 @@ def _write_models(
     if not saved:
         return []
     writer = Writer(plan.owner or incarnations.new_owner(), incarnations.new_incarnation())
-    with hosting(Host(study.storage, writer, scratch, Limits())):
+    with hosting(Host(study.storage, writer, scratch, Limits(), writes=False)):
         tuner = resolve.make_tuner(plan, state)
     if plan.search_args is not None and isinstance(tuner, Tuner):
         args, kwargs = resolve.load_search_arguments(plan)
@@ -165,13 +165,14 @@ def _write_models(
 
 
 def _one_batch(data: Any) -> Any:
-    """The first inputs of arrays or of a dataset."""
-    if hasattr(data, "shape"):
-        return data[:1]
-    try:
-        first = next(iter(data))
-    except TypeError:
+    """The first inputs of arrays, of a structure of arrays, or of a dataset of (inputs, targets)."""
+    import keras
+
+    if data is None:
         return None
+    if hasattr(data, "shape") or isinstance(data, (dict, list, tuple)):
+        return keras.tree.map_structure(lambda array: array[:1], data)
+    first = next(iter(data))
     return first[0] if isinstance(first, tuple) else first
 
 
@@ -211,7 +212,20 @@ def _versions() -> dict[str, str]:
 
 
 def _publish(target: Storage, folder: Path, manifest: dict[str, Any]) -> None:
+    target.check_writable()
+    before = _listed_files(target)
     target.delete(MANIFEST)
-    for file in manifest["files"]:
-        target.upload(folder / file["name"], file["name"])
+    names = [file["name"] for file in manifest["files"]]
+    for name in sorted(before - set(names)):
+        target.delete(name)
+    for name in names:
+        target.upload(folder / name, name)
     target.put(MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def _listed_files(target: Storage) -> set[str]:
+    """The files of the export that lies at the target, if one does."""
+    try:
+        return {str(file["name"]) for file in read_manifest(target)["files"]}
+    except (ConfigurationError, ValueError, KeyError, TypeError):
+        return set()

@@ -206,6 +206,7 @@ _MORE_IS_BETTER = frozenset(
     [
         "acc",
         "accuracy",
+        "cosinesimilarity",
         "binaryaccuracy",
         "categoricalaccuracy",
         "sparsecategoricalaccuracy",
@@ -237,6 +238,7 @@ _LESS_IS_BETTER = frozenset(
         "loss",
         "crossentropy",
         "ce",
+        "categoricalgeneralizedcrossentropy",
         "binarycrossentropy",
         "categoricalcrossentropy",
         "sparsecategoricalcrossentropy",
@@ -262,7 +264,6 @@ _LESS_IS_BETTER = frozenset(
         "squaredhinge",
         "categoricalhinge",
         "huber",
-        "cosinesimilarity",
         "falsepositives",
         "falsenegatives",
         "circle",

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -47,9 +47,9 @@ class Commands:
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
 
-    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, prefix: Sequence[str] = (), **env: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ktcomponent", *arguments],
+            [*prefix, sys.executable, "-m", "ktcomponent", *arguments],
             env={**self.env, **env},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -60,9 +60,9 @@ class Commands:
         self.started.append(process)
         return process
 
-    def run(self, *arguments: str, **env: str) -> tuple[int, str]:
-        """Runs a command; returns its exit code and its output."""
-        process = self.start(*arguments, **env)
+    def run(self, *arguments: str, prefix: Sequence[str] = (), **env: str) -> tuple[int, str]:
+        """Runs a command, behind others if need be; returns its exit code and its output."""
+        process = self.start(*arguments, prefix=prefix, **env)
         output, _ = process.communicate(timeout=240)
         return process.returncode, output
 
@@ -83,3 +83,13 @@ def commands(tmp_path: Path) -> Iterator[Commands]:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """In CI everything a test needs is there, so a skip is a failure."""
+    del item, call
+    report = (yield).get_result()
+    if report.skipped and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"

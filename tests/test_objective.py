@@ -60,3 +60,17 @@ def test_metrics_come_back_from_their_json():
     assert again.get_history("val_loss") == tracker.get_history("val_loss")
     assert again.get_statistics("val_loss")["mean"] == 2.5
     assert again.get_last_value("val_loss") == 3.0
+
+
+@pytest.mark.slow
+def test_the_direction_of_everything_that_keras_has_is_known():
+    import inspect
+
+    import keras
+
+    other = ("deserialize", "get", "serialize", "Metric", "Loss")
+    for module in (keras.metrics, keras.losses):
+        for name, _member in inspect.getmembers(
+            module, lambda m: inspect.isclass(m) or inspect.isfunction(m)
+        ):
+            assert name in other or infer_metric_direction(name) is not None, name

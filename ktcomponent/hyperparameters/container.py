@@ -22,6 +22,7 @@ class HyperParameters:
             children.
         values: Active values by name.
         active_scopes, inactive_scopes: The condition stacks of the `conditional_scope`s entered so far.
+        asked: The (name, conditions) that were asked for on this object.
         redeclared: Pairs (known, asked for) of hyperparameters that were first asked for, on this object,
             with another domain than the one they are known with.
 
@@ -39,7 +40,7 @@ class HyperParameters:
         self._conditions: list[Condition] = []
         self._by_name: dict[str, list[HyperParameter]] = {}
         self._space: list[HyperParameter] = []
-        self._asked: set[tuple[str, tuple[Condition, ...]]] = set()
+        self.asked: set[tuple[str, tuple[Condition, ...]]] = set()
         self.values: dict[str, Any] = {}
         self.active_scopes: list[list[Condition]] = []
         self.inactive_scopes: list[list[Condition]] = []
@@ -229,11 +230,11 @@ class HyperParameters:
     def _retrieve(self, hp: HyperParameter) -> Any:
         known = self.find(hp.name, hp.conditions)
         if known is None:
-            self._asked.add((hp.name, tuple(hp.conditions)))
+            self.asked.add((hp.name, tuple(hp.conditions)))
             return self._register(hp)
         key = (hp.name, tuple(hp.conditions))
-        if key not in self._asked:
-            self._asked.add(key)
+        if key not in self.asked:
+            self.asked.add(key)
             if known.domain() != hp.domain():
                 self.redeclared.append((known, hp))
         return self.values[hp.name] if self.is_active(hp) else None

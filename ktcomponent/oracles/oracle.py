@@ -12,6 +12,7 @@ import functools
 import hashlib
 import inspect
 import math
+import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -81,7 +82,7 @@ class Oracle:
         hyperparameters: Overrides or registers hyperparameters in advance.
         allow_new_entries: Whether a model may ask for hyperparameters that are not in `hyperparameters`.
         tune_new_entries: Whether those are tuned; else they keep their defaults.
-        seed: Makes proposals reproducible; None draws one when a study is created.
+        seed: Makes proposals reproducible; None draws one, unless a study has one already.
         max_retries_per_trial: How often a trial that crashed or was invalid is run again.
         max_consecutive_failed_trials: After so many FAILED trials in a row the search stops.
 
@@ -120,7 +121,9 @@ class Oracle:
         self.hyperparameters = hyperparameters or HyperParameters()
         self.allow_new_entries = allow_new_entries
         self.tune_new_entries = tune_new_entries
-        self.seed = seed
+        # A drawn seed gives way to the one that a study keeps.
+        self._seed_is_drawn = seed is None
+        self.seed: int = secrets.randbits(31) if seed is None else seed
         self.max_retries_per_trial = max_retries_per_trial
         self.max_consecutive_failed_trials = max_consecutive_failed_trials
         self.overridden = [hp.name for hp in self.hyperparameters.space]
@@ -133,7 +136,7 @@ class Oracle:
         self._retry_queue: list[str] = []
         self._tried_so_far: set[str] = set()
         self._id_to_hash: defaultdict[str, str | None] = defaultdict(lambda: None)
-        self._seed_state: int | None = seed
+        self._seed_state: int = self.seed
         self._max_collisions = 20
         self._candidate = 0
         self._known_records: dict[str, tuple[Mapping[str, Any], Trial]] = {}
@@ -222,7 +225,9 @@ class Oracle:
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
         if self._retry_queue:
-            trial = self.trials[self._retry_queue.pop(0)]
+            first = min(self._retry_queue, key=lambda i: self.trials[i].number or 0)
+            self._retry_queue.remove(first)
+            trial = self.trials[first]
             # A run of its own: nothing of the one that failed counts in it.
             trial.status, trial.message, trial.score = TrialStatus.RUNNING, None, None
             trial.metrics = MetricsTracker()
@@ -406,6 +411,8 @@ class Oracle:
         self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
         self.seed = state["seed"]
         self._seed_state = state["seed_state"]
+        if self._ledger is None:
+            self._known_records.clear()
         records = state["trials"]
         order = sorted(records, key=lambda i: records[i]["number"])
         self.trials = {trial_id: self._trial_of(trial_id, records[trial_id]) for trial_id in order}
@@ -486,7 +493,7 @@ class Oracle:
             for hp in self.hyperparameters.space:
                 hps.merge([hp])
                 if hps.is_active(hp):
-                    u = uniform(self.seed or 0, len(self.trials), self._candidate, hp.name)
+                    u = uniform(self.seed, len(self.trials), self._candidate, hp.name)
                     hps.values[hp.name] = hp.prob_to_value(u)
             self._candidate += 1
             if not self._duplicate(hps.values):

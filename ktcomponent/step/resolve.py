@@ -117,6 +117,11 @@ def make_tuner(plan: Plan, state: StudyState | None) -> BaseTuner:
     if isinstance(named, type) and issubclass(named, BaseTuner):
         return _tuner_of_class(named, make_oracle(plan, state))
     if isinstance(named, type) and issubclass(named, HyperModel):
+        if not _needs_no_argument(named):
+            raise ConfigurationError(
+                f"--hypermodel {plan.hypermodel!r} is a class that needs arguments. Name an instance of it, or a "
+                "function that makes the tuner."
+            )
         named = named()
     if isinstance(named, HyperModel):
         return Tuner(make_oracle(plan, state), named)
@@ -125,7 +130,7 @@ def make_tuner(plan: Plan, state: StudyState | None) -> BaseTuner:
             f"--hypermodel {plan.hypermodel!r} is a {type(named).__name__}. Expected a function, a HyperModel or a "
             "Tuner class."
         )
-    if _needs_no_argument(named):
+    if _takes_nothing(named):
         tuner = named()
         if not isinstance(tuner, BaseTuner):
             raise ConfigurationError(
@@ -147,6 +152,15 @@ def _tuner_of_class(cls: type[BaseTuner], oracle: Oracle) -> BaseTuner:
 
 
 def _needs_no_argument(function: Any) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return all(p.default is not p.empty or p.kind in optional for p in parameters)
+
+
+def _takes_nothing(function: Any) -> bool:
     try:
         return not inspect.signature(function).parameters
     except (TypeError, ValueError):

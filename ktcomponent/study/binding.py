@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -57,7 +56,6 @@ def bind(
         ledger = StudyLedger(study, oracle, writer, is_open)
         _join(ledger, study_wins, discover)
         return ledger
-    seed = oracle.seed
     document = _begin(oracle, discover)
     if study is None:
         storage.check_writable()
@@ -69,8 +67,6 @@ def bind(
     if is_mine:
         ledger.refresh()
     else:
-        # The seed that was drawn here belongs to a study that another process created first.
-        oracle.seed = oracle._seed_state = seed
         _join(ledger, study_wins, lambda _: None)
     oracle.bind(ledger)
     return ledger
@@ -114,9 +110,6 @@ def check_domains(pairs: Iterable[tuple[HyperParameter, HyperParameter]], where:
 
 def _begin(oracle: Oracle, discover: Discover) -> list[list[Any]]:
     """The first document of a new study (or generation)."""
-    if oracle.seed is None:
-        # Drawn once and kept, so that every proposal can be computed again from the log.
-        oracle.seed = oracle._seed_state = secrets.randbits(31)
     config: dict[str, Any] = {
         "oracle": {"class": class_name(oracle), **oracle.settings()},
         "overridden": oracle.overridden,
@@ -132,7 +125,8 @@ def _join(ledger: StudyLedger, study_wins: bool, discover: Discover) -> None:
     oracle, study = ledger.oracle, ledger.study
     config = study.state.config
     _check_same_search(oracle, config["oracle"], study.url)
-    settings, seed, given = plain(oracle.settings()), oracle.seed, oracle.hyperparameters
+    settings, given = plain(oracle.settings()), oracle.hyperparameters
+    seed = None if oracle._seed_is_drawn else oracle.seed
     ledger.refresh()
     oracle.overridden = list(dict.fromkeys([*oracle.overridden, *config["overridden"]]))
     known = ((oracle.hyperparameters.find(hp.name, hp.conditions), hp) for hp in given.space)

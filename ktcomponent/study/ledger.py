@@ -14,6 +14,7 @@ from typing import Any
 
 from ktcomponent.errors import Fenced, KtcomponentError
 from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.metrics import MetricsTracker
 from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.study import artifacts, entry, incarnations
 from ktcomponent.study.entry import dumps, plain
@@ -100,8 +101,7 @@ class StudyLedger:
             files = artifacts.upload(self.study.storage, generation, trial_id, attempt, folder)
 
         def decide(_: StudyState) -> Draft:
-            self._forget(trial_id)
-            self._sync()
+            self._renew(trial_id)
             # As in memory, the method gets the oracle's own trial, so an override sees what super() decided.
             known = self.oracle.trials[trial_id]
             known.hyperparameters = trial.hyperparameters
@@ -218,10 +218,12 @@ class StudyLedger:
             if state.stop is not None:
                 return None
             for trial_id in state.free():
-                self._forget(trial_id)
-                self._sync()
-                outcome[:] = [self.oracle.trials[trial_id]]
-                return self._claim_of(state, trial_id, [])
+                self._renew(trial_id)
+                given_back = self.oracle.trials[trial_id]
+                # What a lost attempt reported doesn't count in the next one.
+                given_back.metrics, given_back.score, given_back.message = MetricsTracker(), None, None
+                outcome[:] = [given_back]
+                return self._claim_of(state, trial_id, self._difference([trial_id]))
             trial = method()
             outcome[:] = [trial]
             if trial.status == TrialStatus.RUNNING:
@@ -305,9 +307,8 @@ class StudyLedger:
         self._held = {t: i for t, i in self._held.items() if i in held}
         self.oracle.set_state({**state, "trials": document["trials"], "ongoing_trials": self._held})
         self.oracle.apply_settings(self.study.state.config["oracle"])
-        for trial_id, reports in self._reports.items():
-            for metrics, step in reports:
-                Oracle.update_trial.__wrapped__(self.oracle, trial_id, metrics, step)  # type: ignore[attr-defined]
+        for trial_id in self._reports:
+            self._report_again(trial_id)
         self._synced = self._head()
 
     def _restart(self) -> None:
@@ -315,9 +316,17 @@ class StudyLedger:
         self._synced = None
         self.oracle._remember(None, None)
 
-    def _forget(self, trial_id: str) -> None:
-        self._synced = None
+    def _renew(self, trial_id: str) -> None:
+        """Sets one trial to its record, with what was reported of it since."""
+        self._sync()
         self.oracle._remember(trial_id, None)
+        record = self.study.state.trials[trial_id]
+        self.oracle.trials[trial_id] = self.oracle._trial_of(trial_id, record)
+        self._report_again(trial_id)
+
+    def _report_again(self, trial_id: str) -> None:
+        for metrics, step in self._reports.get(trial_id, []):
+            Oracle.update_trial.__wrapped__(self.oracle, trial_id, metrics, step)  # type: ignore[attr-defined]
 
     def _drop_held(self, trial_id: str) -> None:
         self._held = {t: i for t, i in self._held.items() if i != trial_id}

@@ -11,6 +11,7 @@ import time
 import traceback
 import warnings
 import weakref
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,11 @@ class BaseTuner:
         self._host = current_host() or self._own_host()
         self._is_step = current_host() is not None
         self._watch: Watch | None = None
+        if self._is_step and overwrite:
+            warnings.warn("`overwrite=True` is for notebooks; a step goes on with the study.", stacklevel=2)
+            overwrite = False
+        if self._is_step and self._host.writes:
+            self._host.storage.check_writable()
         self._ledger: StudyLedger = bind(
             oracle,
             self._host.storage,
@@ -346,7 +352,16 @@ class BaseTuner:
     def _discover(self, config: dict[str, Any]) -> None:
         """Declares what can be known of the search space without running a trial."""
         del config
-        self._populate_initial_space()
+        try:
+            self._populate_initial_space()
+        except errors.KtcomponentError:
+            raise
+        except Exception as error:
+            if not self._is_step:
+                raise
+            raise ConfigurationError(
+                f"The model can't be built with default values: {type(error).__name__}: {error}"
+            ) from error
 
     def _activate_all_conditions(self) -> None:
         """Builds the hypermodel until every conditional scope was active once."""
@@ -356,9 +371,12 @@ class BaseTuner:
         seen: list[Any] = []
         waiting: list[Any] = []
         hp = space.copy()
+        asked: set[Any] = set()
         self.hypermodel.build(hp)
-        self._check_domains(hp)
         while True:
+            # A domain may depend on other values, so only the first time a build asks for it counts.
+            self._check_domains(hp, asked)
+            asked |= hp.asked
             space.merge(hp, overwrite=False)
             seen += [scope for scope in hp.active_scopes if scope not in seen]
             waiting += [scope for scope in hp.inactive_scopes if scope not in waiting]
@@ -371,16 +389,27 @@ class BaseTuner:
             for condition in waiting[0]:
                 hp.values[condition.name] = condition.values[0]
             hp.ensure_active_values()
-            self.hypermodel.build(hp)
+            try:
+                self.hypermodel.build(hp)
+            except errors.FatalError:
+                raise
+            except Exception as error:  # noqa: BLE001 - such values fail their own trial, if they are ever tried
+                say(f"The search space behind {waiting[0]} was not explored: {type(error).__name__}: {error}")
         self.oracle.update_space(space)
 
-    def _check_domains(self, hp: HyperParameters) -> None:
+    def _check_domains(self, hp: HyperParameters, known: Container[Any] = ()) -> None:
         """Refuses a program that asks for other domains than the study has, but for those overridden on purpose.
 
-        Asked of one build with default values only: a domain may depend on other hyperparameters' values.
+        Args:
+            hp: What the program was given.
+            known: (name, conditions) that need no check.
         """
         overridden = self.oracle.overridden
-        pairs = [(known, asked) for known, asked in hp.redeclared if known.name not in overridden]
+        pairs = [
+            (old, asked)
+            for old, asked in hp.redeclared
+            if old.name not in overridden and (old.name, tuple(old.conditions)) not in known
+        ]
         check_domains(pairs, f"The study {self._host.storage.url}")
 
     def _own_host(self) -> Host:

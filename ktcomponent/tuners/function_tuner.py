@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ktcomponent.errors import FatalTypeError
+from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.trial import Trial
 from ktcomponent.tuners.results import is_number
@@ -32,12 +33,15 @@ class FunctionTuner(Tuner):
     def __init__(self, oracle: Oracle, function: Callable[..., Any], **kwargs: Any) -> None:
         self.function = function
         self._kind: str | None = None
+        # Hyperparameters of which a trial here has asked for the study's domain: what differs later depends on
+        # other values.
+        self._agreed: set[Any] = set()
         super().__init__(oracle, function, **kwargs)
 
     def _discover(self, config: dict[str, Any]) -> None:
         self._kind = config.get("kind")
         if self._kind == MODEL:
-            self._populate_initial_space()
+            super()._discover(config)
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         if self._kind is None:
@@ -56,9 +60,18 @@ class FunctionTuner(Tuner):
                 f"Expected {self.function.__name__}() to return a Keras model, a float or a dict with the objective. "
                 f"Received: {result!r} of type {type(result).__name__}."
             )
-        self._check_domains(trial.hyperparameters)
+        self._check_domains(trial.hyperparameters, self._agreed | self._dynamic(trial.hyperparameters))
+        self._agreed |= trial.hyperparameters.asked
         self._ledger.note("kind", BLACK_BOX)
         return result
+
+    def _dynamic(self, hp: HyperParameters) -> set[Any]:
+        """Hyperparameters whose domain is known to depend on others; new ones are noted in the study."""
+        names = set(self._ledger.study.state.config.get("dynamic", []))
+        found = {old.name for old, _ in hp.redeclared if (old.name, tuple(old.conditions)) in self._agreed}
+        if found - names:
+            self._ledger.note("dynamic", sorted(names | found))
+        return {key for key in hp.asked if key[0] in names}
 
     def _call(self, trial: Trial, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls the function with what was passed to `search`, if it takes that."""

@@ -52,6 +52,7 @@ class Host:
         scratch: A local folder, removed by the supervisor.
         limits: When to stop.
         study_wins: Whether the study's settings are kept where the tuner's differ.
+        writes: Whether the study will be written to, which is then checked first.
     """
 
     storage: Storage
@@ -59,6 +60,7 @@ class Host:
     scratch: Path
     limits: Limits
     study_wins: bool = True
+    writes: bool = True
 
 
 _current: Host | None = None

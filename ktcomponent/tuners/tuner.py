@@ -15,6 +15,7 @@ from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.trial import Trial
 from ktcomponent.tuners import results as results_module
 from ktcomponent.tuners.base_tuner import BaseTuner
+from ktcomponent.tuners.hypermodel import HyperModel
 
 WEIGHTS = "checkpoint.weights.h5"
 BUILD_CONFIG = "build_config.json"
@@ -122,10 +123,16 @@ class Tuner(BaseTuner):
 
     def _quieten(self, kwargs: dict[str, Any]) -> None:
         """Keeps Keras's progress bars, which are made of control characters, out of a task's log."""
-        if self._is_step and not sys.stdout.isatty():
-            verbose = kwargs.setdefault("verbose", 0)
-            if verbose in (1, "auto"):
-                kwargs["verbose"] = 2
+        if not self._is_step or sys.stdout.isatty():
+            return
+        import keras
+
+        keras.config.disable_interactive_logging()
+        if "verbose" in kwargs:
+            kwargs["verbose"] = 2 if kwargs["verbose"] in (1, "auto") else kwargs["verbose"]
+        elif self.hypermodel is not None and type(self.hypermodel).fit is HyperModel.fit:
+            # A user's own `fit` may not take it, or pass one itself.
+            kwargs["verbose"] = 0
 
     # -- models ------------------------------------------------------------------------------------------
 
@@ -141,10 +148,13 @@ class Tuner(BaseTuner):
             raise FatalValueError(f"Trial {trial.trial_id} ({trial.status}) has no saved weights to load.")
         model = self._try_build(trial.hyperparameters)
         config = weights.with_name(BUILD_CONFIG)
+        shapes = json.loads(config.read_text()) if config.exists() else None
+        if not model.built and shapes:
+            model.build_from_config(shapes)
+            # A model that was subclassed has its variables now, and says so only after a call.
+            model.built = model.built or bool(model.weights)
         if not model.built and self.sample is not None:
             model(self.sample)
-        elif not model.built and config.exists():
-            model.build_from_config(json.loads(config.read_text()))
         model.load_weights(weights)
         return model
 

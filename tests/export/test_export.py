@@ -102,3 +102,13 @@ def test_models_are_exported_with_their_weights(commands, build):
             model.evaluate(*fit["validation_data"], verbose=0), exported_model["score"], rtol=1e-4
         )
     assert manifest["versions"]["keras"] == keras.__version__
+
+
+def test_an_export_in_the_place_of_another_leaves_nothing_of_it(commands):
+    commands.step("--oracle", ORACLE)
+    storage, manifest, _ = exported(commands)
+    storage.put("model_2.keras", b"old")
+    manifest["files"].append({"name": "model_2.keras"})
+    storage.put("manifest.json", json.dumps(manifest).encode())
+    exported(commands)
+    assert storage.get("model_2.keras") is None

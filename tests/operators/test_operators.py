@@ -17,6 +17,7 @@ from ktcomponent_airflow import (
     TuningTaskGroup,
     get_provider_info,
 )
+from ktcomponent_airflow.operators import local
 
 from ktcomponent.cli import cli
 from ktcomponent.errors import ConfigurationError
@@ -126,3 +127,17 @@ def test_urls_paths_and_settings_are_templated():
 def test_the_provider_describes_itself():
     info = get_provider_info()
     assert info["package-name"] == "ktcomponent"
+
+
+def test_user_code_below_pythons_prefix_is_found(monkeypatch, tmp_path):
+    dags = tmp_path / "airflow" / "dags"
+    dags.mkdir(parents=True)
+    monkeypatch.setattr("sys.base_prefix", str(tmp_path))
+    monkeypatch.syspath_prepend(str(dags))
+    found = local._import_path().split(":")
+    assert str(dags) in found
+    assert not [folder for folder in found if "site-packages" in folder or folder.endswith("/bin")]
+
+
+def test_a_users_oracle_needs_no_import_in_the_dag_file():
+    assert len(group(oracle={"class": "nowhere:Own", "max_trials": 6}).children) == 2 + 4

@@ -242,3 +242,29 @@ def test_overrides_may_come_from_a_mixin_or_have_the_older_form():
     finish(older, trial, 1.0)
     assert older.seen == ("0", "COMPLETED")
     assert trial.score == 1.0
+
+
+def test_oracles_without_a_seed_differ():
+    one, other = (RandomSearchOracle(max_trials=3, hyperparameters=space()) for _ in range(2))
+    assert run(one, 3) != run(other, 3)
+
+
+def test_a_state_can_be_set_again_after_the_oracle_went_on():
+    oracle = RandomSearchOracle(max_trials=3, seed=1, hyperparameters=space())
+    trial = oracle.create_trial("t")
+    state = oracle.get_state()
+    again = RandomSearchOracle(max_trials=3, hyperparameters=space())
+    again.set_state(state)
+    finish(again, again.create_trial("t"), 1.0)
+    again.set_state(state)
+    assert again.trials[trial.trial_id].status == "RUNNING"
+
+
+def test_retries_come_in_order_of_their_number_live_and_restored():
+    oracle = RandomSearchOracle(max_trials=5, seed=1, hyperparameters=space(), max_retries_per_trial=1)
+    first, second = oracle.create_trial("a"), oracle.create_trial("b")
+    finish(oracle, second, status="INVALID")
+    finish(oracle, first, status="INVALID")
+    again = RandomSearchOracle(max_trials=5, hyperparameters=space(), max_retries_per_trial=1)
+    again.set_state(oracle.get_state())
+    assert oracle.create_trial("c").trial_id == again.create_trial("c").trial_id == first.trial_id

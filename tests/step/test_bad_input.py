@@ -29,6 +29,8 @@ def refused(result, *words):
         ("broken:build", ["broken", "SyntaxError"]),
         ("fast:math", ["Expected a function"]),
         ("no_tuner:make", ["must return a Tuner"]),
+        ("fast:NeedsArgument", ["class that needs arguments"]),
+        ("fast:Search", ["makes its own oracle"]),
     ],
 )
 @pytest.mark.parametrize("command", ["step", "prepare"])
@@ -211,3 +213,31 @@ def test_an_export_of_too_few_trials(commands):
         "at least 3",
     )
     assert not out.exists()
+
+
+def test_a_study_that_may_only_be_read(commands):
+    """Root may write everywhere, so the command runs without that privilege."""
+    commands.step("--oracle", ORACLE, "--batch-size", "1")
+    folders = [p for p in (commands.folder / "study", *(commands.folder / "study").rglob("*")) if p.is_dir()]
+    for folder in folders:
+        folder.chmod(0o555)
+    unprivileged = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    step = ["step", "--study", commands.study, "--hypermodel", "fast:objective"]
+    try:
+        for command in (
+            step,
+            ["stop", commands.study],
+            ["export", commands.study, "--to", commands.study + "/x"],
+        ):
+            refused(commands.run(*command, prefix=unprivileged), "can't be written to")
+        assert commands.run("status", commands.study, prefix=unprivileged)[0] == 0
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+
+
+def test_a_study_in_memory_is_refused(commands):
+    refused(
+        commands.run("step", "--study", "memory://s", "--hypermodel", "fast:objective"),
+        "ends with its process",
+    )

@@ -11,6 +11,7 @@ import time
 import psutil
 import pytest
 
+from ktcomponent.step.plan import parse_time
 from ktcomponent.storage import open_storage
 from ktcomponent.study import Study
 
@@ -400,3 +401,61 @@ def test_a_study_with_a_closed_space_goes_on(commands):
     for expected in (0, 0, 99):
         assert commands.step("--batch-size", "2", hypermodel="fast:closed_tuner")[0] == expected
     assert "4 of 4" in commands.run("status", commands.study)[1]
+
+
+def test_a_tuner_that_overwrites_does_so_in_notebooks_only(commands):
+    assert commands.step("--batch-size", "2", hypermodel="fast:overwriting_tuner")[0] == 0
+    code, output = commands.step("--batch-size", "2", hypermodel="fast:overwriting_tuner")
+    assert (code, "`overwrite=True` is for notebooks" in output) == (0, True)
+    state = commands.open().state
+    assert (state.generation, len(state.trials)) == (1, 4)
+
+
+def test_a_domain_that_depends_on_other_values_is_no_mistake(commands):
+    code, output = commands.step("--oracle", oracle(max_trials=8, seed=2), hypermodel="fast:dependent_domain")
+    assert code == 0, output
+    study = commands.open()
+    assert statuses(study) == ["COMPLETED"] * 8
+    assert study.state.config["dynamic"] == ["k"]
+
+
+def test_committed_reports_of_a_lost_attempt_do_not_count_in_the_next(commands):
+    code, output = commands.step("--oracle", '{"class": "fast:Reporting"}', hypermodel="fast:ReportsAndDies")
+    assert code == 0, output
+    assert [t["score"] for t in commands.open().state.trials.values()] == [5.0]
+
+
+def test_a_deadline_may_be_any_iso_time():
+    assert parse_time("20990101").year == 2099
+    assert parse_time("1700000000").year == 2023
+    assert parse_time("2031-05-04T06:00:00+02:00").utcoffset() == datetime.timedelta(hours=2)
+
+
+@pytest.mark.slow
+class TestWithKeras:
+    """Steps that train models."""
+
+    def step(self, commands, name, *options):
+        settings = json.dumps({"objective": "val_loss", "max_trials": 4, "seed": 1})
+        return commands.step(
+            "--oracle", settings, "--search-args", "models:load", *options, hypermodel=f"models:{name}"
+        )
+
+    def test_a_users_own_fit_gets_what_the_user_passed_and_nothing_else(self, commands):
+        code, output = self.step(commands, "OwnFit", "--batch-size", "1")
+        assert code == 0, output
+        assert statuses(commands.open()) == ["COMPLETED"]
+
+    def test_a_changed_domain_behind_a_condition_is_refused_before_a_claim(self, commands):
+        assert self.step(commands, "hidden_domain", "--batch-size", "1")[0] == 0
+        head = commands.open().state.seq
+        code, output = self.step(commands, "hidden_domain_changed", "--batch-size", "1")
+        assert (code, "'units': max_value is 64 there and 256 here" in output) == (2, True)
+        assert commands.open().state.seq == head
+
+    def test_a_model_that_some_values_break_is_tuned_over_the_others(self, commands):
+        code, output = self.step(commands, "breaks_when_hidden", "--batch-size", "1")
+        assert code == 0, output
+        assert "was not explored" in output
+        assert statuses(commands.open()) == ["COMPLETED"]
+        assert self.step(commands, "breaks_when_hidden", "--batch-size", "1")[0] == 0

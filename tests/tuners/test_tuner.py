@@ -209,3 +209,55 @@ def test_too_many_failures_end_the_search(tmp_path):
     fails.armed = True
     with pytest.raises(TooManyFailedTrials, match="RuntimeError: no"):
         tuner.search(verbose=0)
+
+
+def test_a_model_that_is_built_by_calling_it_can_be_loaded(models, tmp_path):
+    tuner = search(models, tmp_path, build=models.build_only_callable)
+    (_x, _y), fit = models.load()
+    model = tuner.get_best_models()[0]
+    score = model.evaluate(*fit["validation_data"], verbose=0)
+    assert score == pytest.approx(tuner.oracle.get_best_trials()[0].score, rel=1e-4)
+
+
+def test_a_retried_trial_has_the_result_of_its_last_run(tmp_path):
+    class Flaky(Tuner):
+        runs = 0
+
+        def run_trial(self, trial):
+            self.runs += 1
+            if self.runs == 1:
+                self.oracle.update_trial(trial.trial_id, {"default_objective": -100.0})
+                raise RuntimeError("once")
+            return 5.0
+
+    tuner = Flaky(RandomSearchOracle(max_trials=1, max_retries_per_trial=1), directory=tmp_path)
+    tuner.search()
+    (trial,) = tuner.oracle.trials.values()
+    assert (trial.status, trial.score, trial.message) == ("COMPLETED", 5.0, None)
+
+
+def test_a_directory_may_be_the_root_of_a_file_system(tmp_path):
+    class Own(Tuner):
+        def run_trial(self, trial):
+            return 1.0
+
+    tuner = Own(RandomSearchOracle(max_trials=1), directory="memory://", project_name=tmp_path.name)
+    assert tuner._ledger.study.url == f"memory://{tmp_path.name}"
+
+
+def test_an_interrupted_search_gives_its_trial_back_and_goes_on(tmp_path):
+    class Interrupted(Tuner):
+        armed = True
+
+        def run_trial(self, trial):
+            self.oracle.update_trial(trial.trial_id, {"default_objective": 1.0 if self.armed else 2.0})
+            if self.armed:
+                self.armed = False
+                raise KeyboardInterrupt
+
+    tuner = Interrupted(RandomSearchOracle(max_trials=1), directory=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search()
+    assert Study.open(tuner._host.storage).state.leases["0"] == {"state": "free", "attempt": 1, "losses": 0}
+    tuner.search()
+    assert tuner.oracle.get_best_trials()[0].score == 2.0

@@ -148,3 +148,46 @@ def closed_tuner():
             return trial.hyperparameters["x"]
 
     return Closed(oracle)
+
+
+def dependent_domain(hp):
+    n = hp.Int("n", 1, 9)
+    return float(n + hp.Int("k", 1, 2 * n))
+
+
+class NeedsArgument(ktcomponent.HyperModel):
+    def __init__(self, classes):
+        super().__init__()
+
+
+class Search(ktcomponent.RandomSearch):
+    pass
+
+
+def overwriting_tuner():
+    class Own(ktcomponent.Tuner):
+        def run_trial(self, trial):
+            return objective(trial.hyperparameters)
+
+    return Own(ktcomponent.oracles.RandomSearchOracle(max_trials=4, seed=1), overwrite=True)
+
+
+class Reporting(ktcomponent.oracles.RandomSearchOracle):
+    """Overrides `update_trial`, so every report is a commit."""
+
+    def __init__(self, **kwargs):
+        super().__init__(max_trials=1, seed=1)
+
+    def update_trial(self, trial_id, metrics, step=0):
+        return super().update_trial(trial_id, metrics, step)
+
+
+class ReportsAndDies(FileTuner):
+    """Reports -100 and is killed; its next attempt reports 5."""
+
+    def run_trial(self, trial):
+        attempts = len(list(pathlib.Path().glob("reported-*")))
+        pathlib.Path(f"reported-{attempts}").write_text("")
+        self.oracle.update_trial(trial.trial_id, {"default_objective": 5.0 if attempts else -100.0})
+        if not attempts:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from ktcomponent import HyperModel
+
 
 def data():
     x = np.linspace(-1, 1, 64, dtype="float32")[:, None]
@@ -54,3 +56,34 @@ def build_only_callable(hp):
     model = OnlyCallable(hp.Int("units", 2, 8))
     model.compile("sgd", "mse")
     return model
+
+
+def hidden_domain(hp, high=64):
+    """A conditional hyperparameter behind an `if`."""
+    head = hp.Choice("head", ["linear", "hidden"])
+    model = keras.Sequential([keras.Input((1,))])
+    with hp.conditional_scope("head", ["hidden"]):
+        if head == "hidden":
+            model.add(keras.layers.Dense(hp.Int("units", 32, high)))
+    model.add(keras.layers.Dense(1))
+    model.compile("sgd", "mse")
+    return model
+
+
+def hidden_domain_changed(hp):
+    return hidden_domain(hp, 256)
+
+
+def breaks_when_hidden(hp):
+    model = hidden_domain(hp)
+    if hp.get("head") == "hidden":
+        raise RuntimeError("not built")
+    return model
+
+
+class OwnFit(HyperModel):
+    def build(self, hp):
+        return build(hp)
+
+    def fit(self, hp, model, x, y, validation_data, epochs, callbacks):
+        return model.fit(x, y, validation_data=validation_data, epochs=epochs, callbacks=callbacks, verbose=0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import site
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -155,11 +157,13 @@ class ExportOperator(LocalOperator):
 
 
 def _import_path() -> str:
-    """The folders on this process's import path that don't belong to its Python."""
-    own = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
-    folders = [
-        folder
-        for folder in sys.path
-        if folder and Path(folder).is_dir() and own.isdisjoint(Path(folder).resolve().parents)
-    ]
+    """The folders on this process's import path that are neither the standard library's nor site-packages."""
+    paths = sysconfig.get_paths()
+    names = ("stdlib", "platstdlib", "purelib", "platlib", "scripts")
+    own = {Path(p).resolve() for p in (*(paths[name] for name in names), *site.getsitepackages())}
+    folders = []
+    for folder in sys.path:
+        resolved = Path(folder).resolve()
+        if folder and resolved.is_dir() and own.isdisjoint((resolved, *resolved.parents)):
+            folders.append(folder)
     return os.pathsep.join(dict.fromkeys(folders))
