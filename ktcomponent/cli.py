@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 import tempfile
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -77,8 +80,13 @@ def _search_options(required: bool) -> Callable[[F], F]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ktcomponent")
-def cli() -> None:
+@click.option("--parent", type=int, hidden=True, help="End with the process of this id.")
+@click.pass_context
+def cli(context: click.Context, parent: int | None) -> None:
     """Durable hyperparameter search: its whole state is a study on object storage."""
+    context.obj = parent
+    if parent is not None and context.invoked_subcommand != "step":  # a step's supervisor watches by itself
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 @cli.command()
@@ -123,8 +131,8 @@ def prepare(study: str, **options: Any) -> int:
     metavar="SECONDS",
     help="How long to wait while only others have something to do.",
 )
-@click.option("--parent", type=int, hidden=True, help="End with the process of this id.")
-def step(study: str, parent: int | None, **options: Any) -> int:
+@click.pass_obj
+def step(parent: int | None, /, study: str, **options: Any) -> int:
     """Run one batch of trials.
 
     Ends with 0 (batch done), 99 (the search is over), 2 (a retry can't help), 75 (told to end, or the
@@ -192,6 +200,12 @@ def export(url: str, to: str | None, top_k: int, min_trials: int, **options: Any
         f"to {target}{partial}"
     )
     return exit_codes.DONE
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(exit_codes.INFRASTRUCTURE)
 
 
 def _plan(study: str, **options: Any) -> Plan:

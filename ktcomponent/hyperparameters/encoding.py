@@ -7,8 +7,10 @@ Notation
     i   index of a legal value, 0 <= i < n
 
 A discrete domain (categories, integers, anything with a `step`) splits [0, 1) into n cells and puts a value
-in the middle of its cell, so `decode(encode(v)) == v` exactly. A continuous domain is exact up to the
-rounding of `log` and `pow`, a few units in the last place. Nothing leaves the declared bounds.
+in the middle of its cell. A continuous domain is a grid that is finer than anybody tunes (twelve digits of the
+range, or of the value on a log scale) and coarser than the rounding of floating point numbers. So for every
+value that comes out of here, `decode(encode(v)) == v` exactly, and for a user's own value if it has no more
+digits than that. Nothing leaves the declared bounds.
 
 Scales (as KerasTuner documents them), lo and hi the bounds:
     linear       v = lo + u (hi - lo)
@@ -21,6 +23,10 @@ from __future__ import annotations
 import math
 
 SAMPLINGS = ("linear", "log", "reverse_log")
+GRID = 1e-12
+"""Distance of two values of a continuous domain, relative to its range (log: to the value)."""
+ROUNDING = 1e-14
+"""The same relative to the bounds: what floating point can tell apart, with some room."""
 
 
 def index_to_unit(i: int, n: int) -> float:
@@ -34,20 +40,27 @@ def unit_to_index(u: float, n: int) -> int:
 
 
 def unit_to_range(u: float, lo: float, hi: float, sampling: str) -> float:
-    """The value at position `u` of the range from `lo` to `hi`, never outside it."""
+    """The value at position `u` of the range from `lo` to `hi`, on the grid and never outside the range."""
+    if u <= 0 or lo == hi:
+        return lo
+    if u >= 1:
+        return hi
     if sampling == "linear":
         v = lo + u * (hi - lo)
     elif sampling == "log":
         v = lo * math.pow(hi / lo, u)
     else:
         v = hi + lo - lo * math.pow(hi / lo, 1.0 - u)
-    return min(max(v, lo), hi)
+    spacing = GRID * v if sampling == "log" else max(GRID * (hi - lo), ROUNDING * max(abs(lo), abs(hi)))
+    return min(max(round(v, -math.floor(math.log10(spacing))), lo), hi)
 
 
 def range_to_unit(v: float, lo: float, hi: float, sampling: str) -> float:
     """The position of `v` in the range from `lo` to `hi`; 0.5 where the range is one point."""
     if hi == lo:
         return 0.5
+    if v <= lo or v >= hi:
+        return 0.0 if v <= lo else 1.0
     if sampling == "linear":
         u = (v - lo) / (hi - lo)
     elif sampling == "log":

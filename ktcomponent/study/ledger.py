@@ -71,7 +71,7 @@ class StudyLedger:
                 return trial
             trial.status = TrialStatus.FAILED
             trial.message = f"Its worker vanished {lost} times."
-            self.end_trial(trial, self.oracle.end_trial)
+            self._finish(trial, self.oracle.end_trial, [])
             self.oracle._check_consecutive_failures()
 
     def update_trial(
@@ -99,6 +99,11 @@ class StudyLedger:
         if folder is not None:
             generation = self.study.state.generation
             files = artifacts.upload(self.study.storage, generation, trial_id, attempt, folder)
+        self._finish(trial, method, files)
+
+    def _finish(self, trial: Trial, method: Callable[[Trial], None], files: list[artifacts.File]) -> None:
+        trial_id = trial.trial_id
+        attempt = self._attempt(trial_id)
 
         def decide(_: StudyState) -> Draft:
             self._renew(trial_id)

@@ -52,11 +52,17 @@ def test_a_float_with_steps_stays_in_its_bounds_and_comes_back_exactly(hp, unit)
 
 
 @given(floats(with_step=False), units)
-def test_a_continuous_float_stays_in_its_bounds_and_comes_back_to_rounding(hp, unit):
-    value = hp.prob_to_value(unit)
-    assert hp.min_value <= value <= hp.max_value
-    back = hp.prob_to_value(hp.value_to_prob(value))
-    assert math.isclose(back, value, rel_tol=1e-9, abs_tol=1e-9 * max(abs(hp.min_value), abs(hp.max_value)))
+def test_a_continuous_float_stays_in_its_bounds_and_comes_back_exactly(hp, unit):
+    for value in (hp.prob_to_value(unit), hp.min_value, hp.max_value):
+        assert hp.min_value <= value <= hp.max_value
+        assert hp.prob_to_value(hp.value_to_prob(value)) == value
+
+
+@given(st.integers(0, 10**9), st.sampled_from(["linear", "log"]))
+def test_a_users_own_number_comes_back_exactly(digits, sampling):
+    value = round(0.1 + digits / 10**9, 9)
+    hp = Float("f", 0.01, 1.5, sampling=sampling)
+    assert hp.prob_to_value(hp.value_to_prob(value)) == value
 
 
 @given(st.lists(st.integers(), min_size=1, max_size=20, unique=True), units)

@@ -134,3 +134,24 @@ def test_a_lane_that_fails_for_good_leaves_the_search_to_the_other(airflow):
     assert [t["status"] for t in study.state.trials.values()] == ["COMPLETED"] * 6
     assert airflow.tasks("one_lane_fails", run.run_id)["bad_1"]["try_number"] == 1
     assert run.xcom("good_2")["completed"] == 6
+
+
+def test_a_task_that_is_ended_by_airflow_gives_its_trial_back(airflow):
+    run = Run(airflow, "killed")
+    study = run.wait_for(lambda: (s := run.study()) and s.state.running() and s, 120)
+    step = next(
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if "step" in p.info["cmdline"] and run.url in p.info["cmdline"]
+    )
+    family = [step, *step.children(recursive=True)]
+    path = f"/api/v2/dags/killed/dagRuns/{run.run_id}/taskInstances/tuning.lane_1_batch_1"
+    airflow.call("PATCH", path, {"new_state": "failed"})
+    _, alive = psutil.wait_procs(family, 60)
+    assert alive == []
+    log = [json.loads(study.storage.get(key)) for key in study.storage.list("log")]
+    assert [e["reason"] for e in log if e["op"] == "giveback"] == ["received SIGTERM"]
+    assert run.wait() == "success", run.story()
+    state = run.study().state
+    assert all(lease["losses"] == 0 for lease in state.leases.values())
+    assert len(state.trials) == 6

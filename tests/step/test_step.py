@@ -234,7 +234,7 @@ def test_a_retry_fences_the_try_that_still_runs(commands):
 def test_a_step_ends_with_the_process_that_started_it(commands):
     code = (
         "import os, subprocess, sys, time\n"
-        "subprocess.Popen([sys.executable, '-m', 'ktcomponent', *sys.argv[1:], '--parent', str(os.getpid())])\n"
+        "subprocess.Popen([sys.executable, '-m', 'ktcomponent', '--parent', str(os.getpid()), *sys.argv[1:]])\n"
         "time.sleep(600)\n"
     )
     arguments = ["step", "--study", commands.study, "--hypermodel", "fast:family", "--oracle", TWELVE]
@@ -459,3 +459,25 @@ class TestWithKeras:
         assert "was not explored" in output
         assert statuses(commands.open()) == ["COMPLETED"]
         assert self.step(commands, "breaks_when_hidden", "--batch-size", "1")[0] == 0
+
+
+def test_other_commands_end_with_the_process_that_started_them_too(commands):
+    (commands.folder / "slow.py").write_text("import time\ntime.sleep(60)\n")
+    code = (
+        "import os, subprocess, sys, time\n"
+        "p = subprocess.Popen([sys.executable, '-m', 'ktcomponent', '--parent', str(os.getpid()), *sys.argv[1:]])\n"
+        "print(p.pid, flush=True); time.sleep(600)\n"
+    )
+    arguments = ["prepare", "--study", commands.study, "--hypermodel", "slow:build", "--oracle", TWELVE]
+    starter = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=commands.env,
+        cwd=commands.folder,
+        stdout=subprocess.PIPE,
+    )
+    command = psutil.Process(int(starter.stdout.readline()))
+    time.sleep(1)
+    assert command.is_running()
+    starter.kill()
+    starter.communicate()
+    wait_until(lambda: not command.is_running(), 3)

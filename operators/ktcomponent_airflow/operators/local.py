@@ -29,7 +29,7 @@ class LocalOperator(CommandOperator):
     def run_command(self, arguments: list[str], context: Context) -> int:
         del context
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ktcomponent", *arguments],
+            [sys.executable, "-m", "ktcomponent", "--parent", str(os.getpid()), *arguments],
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": _import_path(), **(self.env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -109,7 +109,6 @@ class TuningOperator(LocalOperator):
             "max-runtime": self.max_runtime,
             "deadline": self.deadline,
             "max-wait": self.max_wait,
-            "parent": os.getpid(),
         }
         return ["step", "--study", self.study, *self.common_options(context), *options_of(own)]
 
