@@ -26,7 +26,10 @@ from ktcomponent.tuners.progress import say
 
 def main() -> int:
     sys.stdout, sys.stderr = _open_output(1), _open_output(2)
-    order = json.loads(sys.stdin.readline())
+    line = sys.stdin.readline()
+    if not line:
+        return exit_codes.INFRASTRUCTURE  # the supervisor has ended already
+    order = json.loads(line)
     warnings.showwarning = _warn
     try:
         return _run(order)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -60,7 +61,8 @@ class Supervisor:
     def run(self) -> int:
         """Runs the step to its end; returns its exit code."""
         before = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
-        scratch = tempfile.mkdtemp(prefix="ktcomponent-")
+        # The child makes this folder when it needs it; then there is a guard that removes it whatever happens.
+        scratch = os.path.join(tempfile.gettempdir(), f"ktcomponent-{secrets.token_hex(8)}")
         try:
             code = self._wait_for_work()
             while code is None:

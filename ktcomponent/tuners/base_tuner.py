@@ -309,7 +309,7 @@ class BaseTuner:
     @property
     def project_dir(self) -> str:
         """A local folder for this tuner's files; the study itself is on storage."""
-        self._host.scratch.mkdir(parents=True, exist_ok=True)
+        self._host.scratch.mkdir(mode=0o700, exist_ok=True)
         return str(self._host.scratch)
 
     def get_trial_dir(self, trial_id: str) -> str:
