@@ -64,8 +64,9 @@ def test_a_step_killed_at_any_moment_loses_nothing(commands, undisturbed, moment
     victims = {"supervisor": family[:1], "child": family[1:2], "both": family[:2]}[victim]
     for process in victims:
         process.send_signal(signal.SIGKILL)
+    if victim != "child":
+        assert_all_end(family)
     step.communicate(timeout=60)
-    assert_all_end(family)
 
     tries = 0
     while (code := commands.step(*options, **env)[0]) != 99:
@@ -87,6 +88,17 @@ def assert_each_finished_once(study):
     log = [json.loads(study.storage.get(key)) for key in study.storage.list("log")]
     finished = [entry["trial"] for entry in log if entry["op"] == "finish"]
     assert sorted(finished) == sorted(study.state.trials)
+
+
+def test_whatever_a_trial_started_ends_with_its_supervisor(commands):
+    step = commands.start(
+        "step", "--study", commands.study, "--hypermodel", "fast:family", "--oracle", ORACLE
+    )
+    pids = [int(word) for word in step.stdout.readline().split()[1:]]
+    family = {*family_of(step.pid), *map(psutil.Process, pids)}
+    assert len(family) == 4
+    step.kill()
+    assert_all_end(family, 3)
 
 
 def test_an_orphan_beside_its_retry_changes_nothing(commands, undisturbed):

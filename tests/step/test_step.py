@@ -63,6 +63,24 @@ def test_batches_run_until_the_search_is_over(commands):
     assert study.state.seq == 1 + 3 + 24 + 1
 
 
+def test_a_study_may_lie_on_object_storage(commands, s3):
+    commands.study = f"{s3}/studies/{commands.folder.name}"
+    both = [
+        commands.start(
+            "step", "--study", commands.study, "--hypermodel", "fast:objective", "--oracle", TWELVE
+        )
+        for _ in range(2)
+    ]
+    for step in both:
+        output, _ = step.communicate(timeout=120)
+        assert step.returncode in (0, 99), output
+    told = json.loads(commands.run("status", commands.study, "--json")[1])
+    assert (told["status"], told["trials"]["completed"]) == ("done", 12)
+    code, output = commands.run("export", commands.study, "--to", f"{commands.study}-export")
+    assert code == 0, output
+    assert open_storage(f"{commands.study}-export").get("manifest.json") is not None
+
+
 def test_a_line_a_trial_without_control_characters(commands):
     _, output = commands.step("--oracle", TWELVE, "--batch-size", "3")
     lines = output.splitlines()

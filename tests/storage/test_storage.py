@@ -10,6 +10,16 @@ from ktcomponent.errors import ConfigurationError
 from ktcomponent.storage import open_storage
 
 
+@pytest.fixture(params=["file", "memory", "s3"])
+def storage(request, tmp_path):
+    """An empty place of each kind."""
+    if request.param == "s3":
+        return open_storage(
+            f"{request.getfixturevalue('s3')}{tmp_path}", endpoint_url=os.environ["FSSPEC_S3_ENDPOINT_URL"]
+        )
+    return open_storage(tmp_path / "place" if request.param == "file" else f"memory:/{tmp_path}")
+
+
 def test_an_object_is_created_once(storage):
     assert storage.get("log/1") is None
     assert storage.put_if_absent("log/1", b"first")

@@ -353,12 +353,19 @@ def test_files_of_two_generations_do_not_meet(storage, tmp_path):
     assert (target / "weights").read_text() == "new"
 
 
-def test_reports_survive_a_lost_race(storage):
+def test_reports_survive_a_lost_race(storage, monkeypatch):
     a, _ = bound(storage, "a")
     trial = a.create_trial("t")
     a.update_trial(trial.trial_id, {"default_objective": 4.0}, step=2)
     b, _ = bound(storage, "b")
-    run_one(b)
+    put = storage.put_if_absent
+
+    def after_a_rival(key, data):
+        monkeypatch.undo()
+        run_one(b)
+        return put(key, data)
+
+    monkeypatch.setattr(storage, "put_if_absent", after_a_rival)
     a.update_space(wide())
     assert a.get_trial(trial.trial_id).metrics.get_best_value("default_objective") == 4.0
     trial.status = "COMPLETED"

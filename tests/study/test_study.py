@@ -1,5 +1,6 @@
 """The log: exactly-once commits, fencing by the fold, damage that is named, snapshots that are checked."""
 
+import copy
 import dataclasses
 import itertools
 import json
@@ -282,6 +283,22 @@ def test_an_entry_that_breaks_a_rule_is_corrupt_even_with_a_good_checksum(storag
         Study.open(storage)
 
 
+def test_an_entry_that_follows_another_history_is_corrupt(storage):
+    study = started(storage, A1)
+    study.state.last_sha256 = "0" * 64
+    storage.put(layout.log(3), entries.encode(study._number(A1, Draft("config"))))
+    with pytest.raises(CorruptEntry, match="does not follow the commit before it"):
+        Study.open(storage)
+
+
+def test_an_entry_of_another_study_is_corrupt(storage, tmp_path):
+    started(storage, A1)
+    other = started(MemoryStorage(f"other{tmp_path}"), A1)
+    storage.put(layout.log(3), entries.encode(other._number(A1, Draft("config"))))
+    with pytest.raises(CorruptEntry, match="belongs elsewhere"):
+        Study.open(storage)
+
+
 def test_a_study_of_newer_software_is_not_touched(storage):
     study = started(storage, A1)
     newer = study._number(A1, Draft("config"))
@@ -340,6 +357,14 @@ def test_a_snapshot_that_can_not_be_verified_is_ignored(storage, change):
     study = many(storage, 30)
     (key,) = storage.list("snapshots")
     storage.put(key, change(storage.get(key)))
+    assert Study.open(storage).state == study.state
+
+
+def test_a_snapshot_of_another_history_is_ignored(storage):
+    study = many(storage, 30)
+    other = copy.deepcopy(study.state)
+    other.seq, other.last_sha256, other.document["oracle"]["trials"] = 60, "0" * 64, {}
+    snapshots.save(storage, other)
     assert Study.open(storage).state == study.state
 
 
