@@ -63,6 +63,7 @@ def test_batches_run_until_the_search_is_over(commands):
     assert study.state.seq == 1 + 3 + 24 + 1
 
 
+@pytest.mark.slow
 def test_a_study_may_lie_on_object_storage(commands, s3):
     commands.study = f"{s3}/studies/{commands.folder.name}"
     both = [
@@ -78,7 +79,8 @@ def test_a_study_may_lie_on_object_storage(commands, s3):
     assert (told["status"], told["trials"]["completed"]) == ("done", 12)
     code, output = commands.run("export", commands.study, "--to", f"{commands.study}-export")
     assert code == 0, output
-    assert open_storage(f"{commands.study}-export").get("manifest.json") is not None
+    server = os.environ["FSSPEC_S3_ENDPOINT_URL"]
+    assert open_storage(f"{commands.study}-export", endpoint_url=server).get("manifest.json") is not None
 
 
 def test_a_line_a_trial_without_control_characters(commands):
