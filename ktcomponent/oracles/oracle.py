@@ -2,26 +2,25 @@
 
 An oracle by itself works in memory. Bound to a `Ledger` (by a tuner, to a study on storage) the same methods
 become decisions that many processes share: bring the oracle to the head, run the method with whatever a
-subclass overrides, keep the difference. That is done here, once, for every subclass: `__init_subclass__`
-wraps the deciding methods a class defines, and only the outermost call of a thread is a decision.
+subclass overrides, keep the difference (see `decision`).
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import inspect
 import math
 import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypedDict, TypeVar, cast
+from typing import Any, Literal, TypedDict, cast
 
 from ktcomponent.errors import ConfigurationError, FatalValueError, TooManyFailedTrials
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.metrics import MetricsTracker
 from ktcomponent.objective import MultiObjective, create_objective
+from ktcomponent.oracles.decision import DECISIONS, synchronized
 from ktcomponent.oracles.ledger import Ledger
 from ktcomponent.oracles.random_numbers import uniform
 from ktcomponent.trial import Trial, TrialStatus
@@ -30,10 +29,7 @@ RUNNING: Literal["RUNNING"] = "RUNNING"
 IDLE: Literal["IDLE"] = "IDLE"
 STOPPED: Literal["STOPPED"] = "STOPPED"
 
-_DECISIONS = ("create_trial", "update_trial", "end_trial", "update_space")
 _OLDER_NAMES = {"_populate_space": "populate_space", "_score_trial": "score_trial"}
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Proposal(TypedDict, total=False):
@@ -41,35 +37,6 @@ class Proposal(TypedDict, total=False):
 
     status: str
     values: dict[str, Any] | None
-
-
-def synchronized(method: F) -> F:
-    """Makes a method of an oracle one decision, whoever calls it from whatever thread.
-
-    Overrides of `create_trial`, `update_trial`, `end_trial` and `update_space` get this by themselves;
-    writing it, as KerasTuner's documentation does, changes nothing.
-    """
-    if getattr(method, "_synchronized", False):
-        return method
-    name = method.__name__
-    if name == "end_trial" and "status" in inspect.signature(method).parameters:
-        method = _in_older_form(method)
-
-    @functools.wraps(method)
-    def decision(self: Oracle, *args: Any, **kwargs: Any) -> Any:
-        if name == "end_trial":
-            args, kwargs = (_ended_trial(self, *args, **kwargs),), {}
-        with self._lock:
-            if self._deciding:
-                return method(self, *args, **kwargs)
-            self._deciding = True
-            try:
-                return self._decide(name, functools.partial(method, self), args, kwargs)
-            finally:
-                self._deciding = False
-
-    decision._synchronized = True  # type: ignore[attr-defined]
-    return cast("F", decision)
 
 
 class Oracle:
@@ -151,7 +118,7 @@ class Oracle:
             if defined is not None:
                 setattr(cls, name, defined)
                 setattr(cls, older, defined)
-        for name in _DECISIONS:
+        for name in DECISIONS:
             # Also what a mixin brings that is no oracle itself.
             setattr(cls, name, synchronized(getattr(cls, name)))
 
@@ -536,28 +503,6 @@ class Oracle:
                 f"Number of consecutive failures exceeded the limit of {limit}. The last one:\n"
                 f"{latest[-1].message or ''}"
             )
-
-
-def _ended_trial(oracle: Oracle, *args: Any, **kwargs: Any) -> Trial:
-    """The trial that `end_trial` was given, in its present or its older form."""
-    first = args[0] if args else kwargs.get("trial", kwargs.get("trial_id"))
-    if isinstance(first, Trial):
-        return first
-    status = args[1] if len(args) > 1 else kwargs.get("status", TrialStatus.COMPLETED)
-    trial = oracle.trials[str(first)]
-    trial.status = status
-    return trial
-
-
-def _in_older_form(method: Any) -> Any:
-    """An override `end_trial(self, trial_id, status)` as one that takes a trial."""
-
-    @functools.wraps(method)
-    def end_trial(self: Oracle, trial: Trial) -> None:
-        self.trials[trial.trial_id].message = trial.message
-        method(self, trial.trial_id, trial.status)
-
-    return end_trial
 
 
 def _update_arguments(
