@@ -7,7 +7,7 @@ from airflow.sdk import DAG
 from ktcomponent_airflow import RUN_FOLDER, ExportOperator, PrepareOperator, TuningOperator, TuningTaskGroup
 
 STUDY = f"{os.environ['KTCOMPONENT_STORAGE']}/{RUN_FOLDER}"
-AT_ONCE = {"retry_delay": datetime.timedelta(seconds=1), "retry_exponential_backoff": 0}
+AT_ONCE = {"retry_delay": datetime.timedelta(seconds=1), "retry_exponential_backoff": False}
 
 with DAG("killed"):
     TuningTaskGroup(

@@ -48,7 +48,8 @@ class CommandOperator(BaseOperator):
         env: dict[str, str] | None = None,
         retries: int = 20,
         retry_delay: datetime.timedelta = datetime.timedelta(seconds=15),
-        retry_exponential_backoff: float = 2,
+        # True doubles the delay in every Airflow 3; a number is not known to 3.1.
+        retry_exponential_backoff: bool | float = True,
         max_retry_delay: datetime.timedelta = datetime.timedelta(minutes=10),
         **kwargs: Any,
     ) -> None:
