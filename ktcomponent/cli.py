@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -205,6 +206,8 @@ def export(url: str, to: str | None, top_k: int, min_trials: int, **options: Any
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGINT)  # so that what is temporary is removed
+    time.sleep(2)
     os._exit(exit_codes.INFRASTRUCTURE)
 
 

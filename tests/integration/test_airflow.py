@@ -134,7 +134,8 @@ def test_a_lane_that_fails_for_good_leaves_the_search_to_the_other(airflow):
     assert run.wait() == "success", run.story()
     states = run.states()
     assert (states["bad_1"], states["good_1"], states["export"]) == ("failed", "success", "success")
-    assert states["bad_2"] == "failed"
+    # Where the other lane was faster, this one finds the search over before it looks at its hypermodel.
+    assert states["bad_2"] in ("failed", "skipped")
     study = run.study()
     assert [t["status"] for t in study.state.trials.values()] == ["COMPLETED"] * 6
     assert airflow.tasks("one_lane_fails", run.run_id)["bad_1"]["try_number"] == 1

@@ -489,9 +489,11 @@ def test_other_commands_end_with_the_process_that_started_them_too(commands):
         "print(p.pid, flush=True); time.sleep(600)\n"
     )
     arguments = ["prepare", "--study", commands.study, "--hypermodel", "slow:build", "--oracle", TWELVE]
+    scratch = commands.folder / "scratch"
+    scratch.mkdir()
     starter = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
-        env=commands.env,
+        env={**commands.env, "TMPDIR": str(scratch)},
         cwd=commands.folder,
         stdout=subprocess.PIPE,
     )
@@ -501,3 +503,4 @@ def test_other_commands_end_with_the_process_that_started_them_too(commands):
     starter.kill()
     starter.communicate()
     wait_until(lambda: not command.is_running(), 3)
+    assert list(scratch.iterdir()) == []
