@@ -52,7 +52,7 @@ def _measure(trials: int) -> bool:
     ops = Counter(entry["op"] for _, entry in entries)
     bound = 2 * trials + 2 * STEPS + 1 + ops["stop"]
     # What a commit weighs beside the values of its trial.
-    net = [size - _values_size(entry) for size, entry in entries if entry["op"] in ("claim", "finish")]
+    net = [size - _values_size(entry) for size, entry in entries if entry["op"] != "create"]
     row = (
         trials,
         STEPS,

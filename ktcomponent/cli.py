@@ -86,7 +86,10 @@ def _search_options(required: bool) -> Callable[[F], F]:
 def cli(context: click.Context, parent: int | None) -> None:
     """Durable hyperparameter search: its whole state is a study on object storage."""
     context.obj = parent
-    if parent is not None and context.invoked_subcommand != "step":  # a step's supervisor watches by itself
+    if context.invoked_subcommand == "step":
+        return  # its supervisor does both by itself
+    signal.signal(signal.SIGTERM, _leave)
+    if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
@@ -103,6 +106,8 @@ def prepare(study: str, **options: Any) -> int:
 
     plan = _plan(study, **options)
     storage = open_storage(plan.study)
+    if plan.search_args is not None:
+        resolve.load_object(plan.search_args, "--search-args")
     with tempfile.TemporaryDirectory(prefix="ktcomponent-") as scratch:
         writer = Writer(plan.owner, incarnations.new_incarnation())
         found = Study.find(storage)
@@ -203,10 +208,15 @@ def export(url: str, to: str | None, top_k: int, min_trials: int, **options: Any
     return exit_codes.DONE
 
 
+def _leave(*_: object) -> None:
+    # An exception, so that what is temporary is removed.
+    raise SystemExit(exit_codes.INFRASTRUCTURE)
+
+
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.2)
-    os.kill(os.getpid(), signal.SIGINT)  # so that what is temporary is removed
+    os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(2)
     os._exit(exit_codes.INFRASTRUCTURE)
 

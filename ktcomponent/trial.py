@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -152,7 +153,9 @@ class Trial:
 
 
 def _shorten(message: str | None) -> str | None:
-    if message is None or len(message) <= MAX_MESSAGE:
+    """The head and the tail of a long message: at most `MAX_MESSAGE` bytes as JSON."""
+    if message is None or (size := len(json.dumps(message))) <= MAX_MESSAGE:
         return message
-    head = MAX_MESSAGE // 4
-    return f"{message[:head]}\n...\n{message[-(MAX_MESSAGE - head - 5) :]}"
+    keep = (MAX_MESSAGE - 20) * len(message) // size
+    short = f"{message[: keep // 4]}\n...\n{message[-(keep - keep // 4) :]}"
+    return short if len(json.dumps(short)) <= MAX_MESSAGE else _shorten(short)

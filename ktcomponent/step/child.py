@@ -1,11 +1,12 @@
 """The training child: user code, oracle, TensorFlow. `python -m ktcomponent.step.child`, started by a supervisor.
 
 Standard input brings the order as one line of JSON, then "go" once the incarnation is open; "ready" goes back
-over a pipe when everything that can be checked without a claim has been.
+over a pipe when everything that can be checked without a claim has been, and "ended" at the very end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -13,7 +14,7 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ktcomponent.errors import KtcomponentError
 from ktcomponent.step import exit_codes
@@ -31,8 +32,19 @@ def main() -> int:
         return exit_codes.INFRASTRUCTURE  # the supervisor has ended already
     order = json.loads(line)
     warnings.showwarning = _warn
+    os.set_inheritable(order["ready"], False)
+    with os.fdopen(order["ready"], "w") as supervisor:
+        code = _run_or_explain(order, supervisor)
+        # Without this the supervisor takes an exit, with whatever code, for a worker that was lost.
+        with contextlib.suppress(OSError):
+            supervisor.write("ended\n")
+            supervisor.flush()
+    return code
+
+
+def _run_or_explain(order: dict[str, Any], supervisor: TextIO) -> int:
     try:
-        return _run(order)
+        return _run(order, supervisor)
     except KtcomponentError as error:
         say(f"ktcomponent: {error}")
         return error.exit_code
@@ -41,7 +53,7 @@ def main() -> int:
         return exit_codes.UNEXPECTED
 
 
-def _run(order: dict[str, Any]) -> int:
+def _run(order: dict[str, Any], supervisor: TextIO) -> int:
     from ktcomponent.step import resolve
 
     plan = Plan.from_json(order["plan"])
@@ -57,8 +69,8 @@ def _run(order: dict[str, Any]) -> int:
     args, kwargs = resolve.load_search_arguments(plan)
     with hosting(host):
         tuner = resolve.make_tuner(plan, study.state if study else None)
-    with os.fdopen(order["ready"], "w") as ready:
-        ready.write("ready\n")
+    supervisor.write("ready\n")
+    supervisor.flush()
     if sys.stdin.readline() != "go\n":
         return exit_codes.INFRASTRUCTURE
     tuner.search(*args, **kwargs)

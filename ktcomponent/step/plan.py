@@ -61,7 +61,7 @@ def parse_time(text: str) -> datetime.datetime:
             moment = datetime.datetime.fromisoformat(text)
         except ValueError:
             moment = datetime.datetime.fromtimestamp(float(text), datetime.UTC)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, OSError) as error:
         raise ConfigurationError(
             f"The deadline {text!r} is no time. Expected ISO 8601, for example 2031-05-04T06:00:00+00:00."
         ) from error

@@ -59,6 +59,11 @@ class TrainingChild:
         readable, _, _ = select.select([self._ready], [], [], 0)
         return bool(readable) and os.read(self._ready, 16) == b"ready\n"
 
+    def said_its_end(self) -> bool:
+        """Whether it ended by its own main function, and not by user code that ended the process."""
+        readable, _, _ = select.select([self._ready], [], [], 0)
+        return bool(readable) and b"ended\n" in os.read(self._ready, 64)
+
     def go(self) -> None:
         """Lets it claim trials."""
         self._tell("go")

@@ -146,6 +146,7 @@ class Supervisor:
         child = TrainingChild(self._order(writer), scratch)
         try:
             code = self._watch(child, writer)
+            spoke = code is not None and child.said_its_end()
         except _Ended:
             child.end()
             self._give_back_all()
@@ -156,7 +157,7 @@ class Supervisor:
             return exit_codes.INFRASTRUCTURE
         finally:
             child.end()
-        return self._after(code)
+        return self._after(code, spoke)
 
     def _next_incarnation(self) -> Writer | None:
         """A fresh incarnation; after a lost child it is opened here, so that the loss counts at once."""
@@ -248,8 +249,13 @@ class Supervisor:
             f"ktcomponent: {self._told}; " + (f"gave back trial {names}" if held else "no trial was held")
         )
 
-    def _after(self, code: int | None) -> int | None:
-        """What follows the child's end: its code passed on, or None for another child."""
+    def _after(self, code: int | None, spoke: bool) -> int | None:
+        """What follows the child's end: its code passed on, or None for another child.
+
+        Args:
+            code: Its return code, None where it lost its attempt.
+            spoke: Whether it ended by itself; else something killed it, or user code ended the process.
+        """
         if code is None:
             self._say("ktcomponent: another step expired what the training process ran; starting it again")
             return None
@@ -260,8 +266,7 @@ class Supervisor:
             return exit_codes.UNEXPECTED if code < 0 else code
         self._pulse.look()
         state, held = self._pulse.study.state, ", ".join(sorted(self._pulse.held))
-        if held and (code < 0 or code in (exit_codes.DONE, exit_codes.SEARCH_OVER)):
-            # Also where user code ended the process by itself: nobody says "done" and holds a trial.
+        if held and not spoke:
             self._say(f"ktcomponent: the training process {how} while it ran trial {held}; starting it again")
             return None
         if code < 0 and self._idle_losses < MAX_IDLE_LOSSES:
@@ -276,10 +281,9 @@ class Supervisor:
         if code not in (exit_codes.DONE, exit_codes.SEARCH_OVER):
             # A commit of the child may still be on its way: closed, it can't land any more.
             incarnations.give_back(self._pulse.study, self._pulse.writer, f"the training process {how}")
-        if code < 0:
+        if not spoke and code != exit_codes.DONE:
             self._say(f"ktcomponent: the training process {how}")
-            return exit_codes.UNEXPECTED
-        return code
+        return exit_codes.UNEXPECTED if code < 0 else code
 
     # -- being told --------------------------------------------------------------------------------------
 

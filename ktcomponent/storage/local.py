@@ -83,13 +83,19 @@ class LocalStorage(Storage):
         path = self._path(key)
         try:
             _make_folder(path.parent)
-            with _written_aside(path.parent, data) as aside:
-                publish(aside, path)
-                _sync_folder(path.parent)
-        except FileExistsError:
-            raise
         except OSError as error:
             raise StorageError(f"Can't write {self.url}/{key}: {error}.") from error
+        for named in (False, True):
+            try:
+                with _written_aside(path.parent, data, named) as aside:
+                    publish(aside, path)
+                    _sync_folder(path.parent)
+                return
+            except FileExistsError:
+                raise
+            except OSError as error:
+                if named:
+                    raise StorageError(f"Can't write {self.url}/{key}: {error}.") from error
 
 
 def _link(aside: str, path: Path) -> None:
@@ -108,20 +114,21 @@ def _replace(aside: str, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _written_aside(folder: Path, data: bytes) -> Iterator[str]:
+def _written_aside(folder: Path, data: bytes, named: bool) -> Iterator[str]:
     """The path of a synced file with these bytes, which is gone afterwards.
 
-    Where the system can, the file has no name at all until it is published, so that even a writer that is
-    killed leaves nothing half written behind.
+    Args:
+        folder: On whose file system.
+        data: The bytes.
+        named: Whether the file has a name in the folder. Without one even a writer that is killed leaves nothing
+            half written behind, but not every system can publish such a file.
     """
-    named: str | None = None
-    try:
-        descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o666)
-        aside = f"/proc/self/fd/{descriptor}"
-    except (OSError, AttributeError):
+    if named:
         descriptor, aside = tempfile.mkstemp(prefix=_ASIDE, dir=folder)
         os.chmod(aside, 0o666 & ~_UMASK)
-        named = aside
+    else:
+        descriptor = os.open(folder, getattr(os, "O_TMPFILE", os.O_EXCL) | os.O_WRONLY, 0o666)
+        aside = f"/proc/self/fd/{descriptor}"
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -129,9 +136,9 @@ def _written_aside(folder: Path, data: bytes) -> Iterator[str]:
             os.fsync(file.fileno())
             yield aside
     finally:
-        if named is not None:
+        if named:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(named)
+                os.unlink(aside)
 
 
 def _make_folder(folder: Path) -> None:

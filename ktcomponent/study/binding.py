@@ -31,6 +31,7 @@ def bind(
     overwrite: bool = False,
     study_wins: bool = False,
     is_open: bool = False,
+    writes: bool = True,
     discover: Discover = lambda _: None,
 ) -> StudyLedger:
     """Binds an oracle to the study at `storage`, which is created where there is none.
@@ -45,6 +46,7 @@ def bind(
         study_wins: What happens where settings differ: the study's are kept, with a warning; else the
             oracle's are committed.
         is_open: Whether the writer's incarnation is open, or will be by the first claim.
+        writes: Whether new hyperparameters and settings are committed to a study that exists.
         discover: Called with the study's configuration (empty for a new study, which keeps what is put into
             it) to declare hyperparameters in the oracle.
 
@@ -54,7 +56,7 @@ def bind(
     study = Study.find(storage)
     if study is not None and not overwrite:
         ledger = StudyLedger(study, oracle, writer, is_open)
-        _join(ledger, study_wins, discover)
+        _join(ledger, study_wins, discover, writes)
         return ledger
     document = _begin(oracle, discover)
     if study is None:
@@ -120,7 +122,7 @@ def _begin(oracle: Oracle, discover: Discover) -> list[list[Any]]:
     return first_document(oracle, config)
 
 
-def _join(ledger: StudyLedger, study_wins: bool, discover: Discover) -> None:
+def _join(ledger: StudyLedger, study_wins: bool, discover: Discover, writes: bool = True) -> None:
     """Brings an oracle and an existing study together."""
     oracle, study = ledger.oracle, ledger.study
     config = study.state.config
@@ -142,7 +144,8 @@ def _join(ledger: StudyLedger, study_wins: bool, discover: Discover) -> None:
     oracle.hyperparameters.merge(given, overwrite=False)
     discover(config)
     space: HyperParameters = oracle.get_space()
-    ledger.reconfigure(changed, seed, space)
+    if writes:
+        ledger.reconfigure(changed, seed, space)
     oracle.bind(ledger)
 
 

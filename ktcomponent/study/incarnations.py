@@ -1,4 +1,4 @@
-"""Opening and closing incarnations: the two commits a supervisor makes, which need no oracle."""
+"""The commits that need no oracle: opening and closing incarnations, and ending a search."""
 
 from __future__ import annotations
 

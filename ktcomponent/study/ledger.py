@@ -39,6 +39,7 @@ class StudyLedger:
 
     Attributes:
         folder_of: Gives the local folder of a trial's files, which `end_trial` uploads, or None.
+        on_vanished: Told of a trial that failed without running, since its workers vanished too often.
     """
 
     def __init__(self, study: Study, oracle: Oracle, writer: Writer, is_open: bool = False) -> None:
@@ -47,6 +48,7 @@ class StudyLedger:
         # Bound to one generation: after a reset nothing of this ledger can be committed any more.
         self.writer = dataclasses.replace(writer, generation=study.state.generation)
         self.folder_of: Callable[[str], Path | None] = lambda _: None
+        self.on_vanished: Callable[[Trial], None] = lambda _: None
         self._is_open = is_open
         self._synced: tuple[int, int] | None = None
         self._held: dict[str, str] = {}
@@ -72,6 +74,7 @@ class StudyLedger:
             trial.status = TrialStatus.FAILED
             trial.message = f"Its worker vanished {lost} times."
             self._finish(trial, self.oracle.end_trial, [])
+            self.on_vanished(self.oracle.trials[trial.trial_id])
             self.oracle._check_consecutive_failures()
 
     def update_trial(

@@ -297,6 +297,4 @@ _RULES: dict[str, tuple[Callable[[StudyState, Entry], object], Callable[[StudySt
     "config": (_anything, _config),
     "stop": (_may_stop, _stop),
     "reset": (_may_reset, _reset),
-    "drop": (_anything, _anything),
-    "enqueue": (_anything, _anything),
 }

@@ -85,8 +85,9 @@ class Watch:
             return
         every = study.state.config["lease_s"] / 3
         was_open = False
+        pulse = Pulse(study, self._writer())
         while not self._done.wait(every):
-            pulse = Pulse(study, self._writer())
+            pulse.writer = self._writer()
             try:
                 pulse.look()
                 pulse.beat()

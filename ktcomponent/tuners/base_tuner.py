@@ -87,6 +87,7 @@ class BaseTuner:
             overwrite=overwrite,
             study_wins=self._host.study_wins,
             is_open=self._is_step,
+            writes=self._host.writes,
             discover=self._discover,
         )
         self._ledger.folder_of = self._folder_of
@@ -160,6 +161,8 @@ class BaseTuner:
         if "verbose" in fit_kwargs:
             self.oracle.verbose = fit_kwargs["verbose"]
         progress = Progress(self.oracle) if self._is_step or self.oracle.verbose not in (0, "0") else None
+        if progress is not None:
+            self._ledger.on_vanished = progress.trial_ended
         if not self._is_step:
             self._watch = Watch(self._host.storage, lambda: self._ledger.writer).start()
         self.on_search_begin()

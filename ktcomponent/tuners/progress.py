@@ -24,7 +24,7 @@ class Progress:
         self._began = time.monotonic()
 
     def trial_ended(self, trial: Trial) -> None:
-        """For example: `trial 7 of 12: units=64, lr=0.001 -> val_accuracy 0.9611, best 0.97 (05), 8.1 s, 5 left`."""
+        """For example: `trial 7 of 12: units=64, lr=0.001 -> val_accuracy 0.9611, best 0.97 (trial 5), 8.1 s, 5 left`."""
         objective = self._oracle.objective.name
         planned = self._oracle.planned_trials()
         number = (trial.number or 0) + 1

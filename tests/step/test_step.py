@@ -355,7 +355,7 @@ def test_nothing_is_left_in_the_temporary_folder(commands):
     wait_until(lambda: not list(scratch.iterdir()), 5)
 
 
-@pytest.mark.parametrize("how", ["fast:exits_0", "fast:exits_99"])
+@pytest.mark.parametrize("how", ["fast:exits_0", "fast:exits_1", "fast:exits_2", "fast:exits_99"])
 def test_user_code_that_ends_its_process_does_not_pass_for_a_finished_batch(commands, how):
     code, output = commands.step(
         "--oracle", oracle(max_trials=2, max_consecutive_failed_trials=5), hypermodel=how

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ktcomponent.errors import ConfigurationError
+from ktcomponent.errors import ConfigurationError, StorageError
 from ktcomponent.storage import open_storage
 
 
@@ -98,3 +98,29 @@ def test_a_missing_package_is_named_with_its_extra(url, extra, monkeypatch):
     monkeypatch.setattr("fsspec.core.url_to_fs", missing)
     with pytest.raises(ConfigurationError, match=rf"ktcomponent\[{extra}\]"):
         open_storage(url)
+
+
+def test_files_without_a_name_are_not_needed(tmp_path, monkeypatch):
+    link = os.link
+
+    def as_without_proc(source, target, **kwargs):
+        if str(source).startswith("/proc/"):
+            raise FileNotFoundError(2, "No such file or directory")
+        link(source, target, **kwargs)
+
+    monkeypatch.setattr("ktcomponent.storage.local.os.link", as_without_proc)
+    storage = open_storage(tmp_path)
+    assert storage.put_if_absent("a/x", b"1")
+    assert not storage.put_if_absent("a/x", b"2")
+    storage.put("a/y", b"3")
+    storage.put("a/y", b"4")
+    assert (storage.get("a/x"), storage.get("a/y")) == (b"1", b"4")
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["x", "y"]
+
+
+def test_a_folder_that_is_a_file_is_no_lost_race(tmp_path):
+    (tmp_path / "log").write_text("")
+    storage = open_storage(tmp_path)
+    for write in (storage.put_if_absent, storage.put):
+        with pytest.raises(StorageError, match="log/1"):
+            write("log/1", b"")

@@ -436,11 +436,11 @@ def test_a_closed_space_can_be_joined_from_what_the_study_keeps(storage):
 def test_any_text_can_be_an_error_message(storage):
     made, _ = bound(storage)
     trial = made.create_trial("t")
-    trial.status, trial.message = "FAILED", "bad \udcff name " + "x" * 5000
+    trial.status, trial.message = "FAILED", "bad \udcff name " + "xé\u4e2d" * 5000
     made.end_trial(trial)
     kept = Study.open(storage).state.trials[trial.trial_id]["message"]
     assert kept.startswith("bad \udcff name")
-    assert len(kept) <= 2000
+    assert len(json.dumps(kept)) <= 2000
 
 
 def test_an_attempt_counts_as_lost_only_where_it_was_expired(storage):

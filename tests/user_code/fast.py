@@ -103,16 +103,16 @@ def chatty(hp):
     return x
 
 
-def exits_0(hp):
-    if space(hp)[1] > 1:
-        os._exit(0)
-    return 1.0
+def exits(code):
+    def objective(hp):
+        if space(hp)[1] > 1:
+            os._exit(code)
+        return 1.0
+
+    return objective
 
 
-def exits_99(hp):
-    if space(hp)[1] > 1:
-        os._exit(99)
-    return 1.0
+exits_0, exits_1, exits_2, exits_99 = map(exits, (0, 1, 2, 99))
 
 
 def sys_exits(hp):

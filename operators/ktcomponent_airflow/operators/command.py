@@ -103,7 +103,7 @@ class CommandOperator(BaseOperator):
 
     def common_options(self, context: Context) -> list[str]:
         """The options that `prepare`, `step` and `export` share."""
-        options = options_of(
+        return options_of(
             {
                 "owner": owner_of(context["ti"]),
                 "hypermodel": self.hypermodel,
@@ -112,7 +112,6 @@ class CommandOperator(BaseOperator):
                 "oracle": self.oracle,
             }
         )
-        return options
 
 
 def options_of(values: Mapping[str, Any]) -> list[str]:
