@@ -30,5 +30,5 @@ clean:  ## Remove what the other targets made
 	@touch $@
 
 .venv/.test: $(INPUTS)
-	PYTHON=$${PYTHON:-python3} scripts/install.sh airflow,tensorflow-cpu,sklearn,gcs,s3,azure dev
+	PYTHON=$${PYTHON:-python3} scripts/install.sh airflow,tensorflow-cpu,sklearn,tensorboard,gcs,s3,azure dev
 	@touch $@ .venv/.demo

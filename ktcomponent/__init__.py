@@ -9,22 +9,26 @@ from typing import Any
 from ktcomponent.version import __version__
 
 _NAMES = {
+    "BayesianOptimization": "tuners",
     "FailedTrialError": "errors",
     "FatalError": "errors",
     "FatalRuntimeError": "errors",
     "FatalTypeError": "errors",
     "FatalValueError": "errors",
+    "GridSearch": "tuners",
     "HyperModel": "tuners.hypermodel",
     "HyperParameters": "hyperparameters",
+    "Hyperband": "tuners",
     "Objective": "objective",
     "Oracle": "oracles",
     "RandomSearch": "tuners",
+    "SklearnTuner": "tuners",
     "Trial": "trial",
     "TrialStatus": "trial",
     "Tuner": "tuners",
     "synchronized": "oracles",
 }
-_MODULES = ("errors", "oracles", "tuners")
+_MODULES = ("applications", "engine", "errors", "oracles", "tuners")
 
 __all__ = ["__version__", *sorted(_NAMES)]
 

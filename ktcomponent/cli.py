@@ -98,7 +98,7 @@ def cli(context: click.Context, parent: int | None) -> None:
 @_search_options(required=True)
 def prepare(study: str, **options: Any) -> int:
     """Create a study, or check that it fits; changed settings are taken over."""
-    from ktcomponent.report import status, status_text
+    from ktcomponent.report import show_status, status
     from ktcomponent.step import resolve
     from ktcomponent.storage import open_storage
     from ktcomponent.study import Study, Writer, incarnations
@@ -112,8 +112,8 @@ def prepare(study: str, **options: Any) -> int:
         writer = Writer(plan.owner, incarnations.new_incarnation())
         found = Study.find(storage)
         with hosting(Host(storage, writer, Path(scratch), Limits(), study_wins=False)):
-            resolve.make_tuner(plan, found.state if found else None)
-    click.echo(status_text(status(Study.open(storage))))
+            resolve.make_tuner(plan, found.state if found else None).go_on_after_failures()
+    show_status(status(Study.open(storage)))
     return exit_codes.DONE
 
 
@@ -159,7 +159,31 @@ def status(url: str, as_json: bool) -> int:
     from ktcomponent.study import Study
 
     told = report.status(Study.open(open_storage(url)))
-    click.echo(json.dumps(told) if as_json else report.status_text(told))
+    if as_json:
+        click.echo(json.dumps(told))
+    else:
+        report.show_status(told)
+    return exit_codes.DONE
+
+
+@cli.command("import")
+@click.argument("directory")
+@click.option("--to", "url", required=True, metavar="URL", help="Where the study will lie.")
+@click.option(
+    "--oracle",
+    type=_JsonObject(),
+    required=True,
+    help='The project\'s oracle, as JSON: {"class": ..., "objective": ..., "max_trials": ...}.',
+)
+def import_(directory: str, url: str, oracle: dict[str, Any]) -> int:
+    """Make a study of a KerasTuner project: its search space, trials and checkpoints.
+
+    DIRECTORY is the folder that holds oracle.json: <directory>/<project_name>.
+    """
+    from ktcomponent.importer import import_project
+    from ktcomponent.report import show_status, status
+
+    show_status(status(import_project(directory, url, oracle)))
     return exit_codes.DONE
 
 
@@ -187,6 +211,7 @@ def stop(url: str, reason: str) -> int:
 @click.option("--to", metavar="URL", help="The folder to write to; a folder of the study by default.")
 @_search_options(required=False)
 @click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="How many models.")
+@click.option("--saved-model", is_flag=True, help="Write each model as a TensorFlow SavedModel too.")
 @click.option(
     "--min-trials",
     type=click.IntRange(min=1),
@@ -194,12 +219,16 @@ def stop(url: str, reason: str) -> int:
     show_default=True,
     help="Fail with fewer completed trials.",
 )
-def export(url: str, to: str | None, top_k: int, min_trials: int, **options: Any) -> int:
+def export(url: str, to: str | None, top_k: int, saved_model: bool, min_trials: int, **options: Any) -> int:
     """Publish the best hyperparameters, models and the table of trials."""
     from ktcomponent.export import export as write_export
 
     plan = _plan(url, **options) if options["hypermodel"] else None
-    target, manifest = write_export(url, to, plan=plan, top_k=top_k, min_trials=min_trials)
+    if saved_model and plan is None:
+        raise ConfigurationError("--saved-model needs --hypermodel, which rebuilds the models.")
+    target, manifest = write_export(
+        url, to, plan=plan, top_k=top_k, min_trials=min_trials, saved_model=saved_model
+    )
     partial = ", partial: the search has not ended" if manifest["partial"] else ""
     click.echo(
         f"exported trial {manifest['trial']} (score {manifest['score']:.6g}) and {len(manifest['models'])} models "

@@ -44,6 +44,7 @@ def export(
     plan: Plan | None = None,
     top_k: int = 1,
     min_trials: int = 1,
+    saved_model: bool = False,
 ) -> tuple[str, dict[str, Any]]:
     """Writes the result of a study to a folder; the manifest comes last, so who sees it sees a whole export.
 
@@ -53,6 +54,7 @@ def export(
         plan: With a hypermodel, to rebuild models; None exports none.
         top_k: How many models.
         min_trials: How many trials must have completed.
+        saved_model: Whether to write each Keras model as a TensorFlow SavedModel too.
 
     Returns:
         The folder's URL and the manifest. `partial` in it says that the search had not ended.
@@ -77,7 +79,7 @@ def export(
         (folder / TRIALS).write_text(trials_table(state), newline="")
         models = []
         if plan is not None:
-            models = _write_models(plan, study, best[:top_k], folder, Path(scratch, "trials"))
+            models = _write_models(plan, study, best[:top_k], folder, Path(scratch, "trials"), saved_model)
         manifest = _manifest(state, study.url, best[0], models, folder)
         _publish(target, folder, manifest)
     return target.url, manifest
@@ -133,17 +135,15 @@ def _hyperparameters_json(state: StudyState, trial_id: str) -> str:
 
 
 def _write_models(
-    plan: Plan, study: Study, trial_ids: Sequence[str], folder: Path, scratch: Path
+    plan: Plan, study: Study, trial_ids: Sequence[str], folder: Path, scratch: Path, saved_model: bool
 ) -> list[dict[str, Any]]:
-    """Rebuilds the models of the best trials and saves them as `.keras`; none for a black box."""
+    """Lets the tuner write the models of the best trials; none where the trials saved none."""
     from ktcomponent.step import resolve
     from ktcomponent.tuners.host import Host, Limits, hosting
-    from ktcomponent.tuners.tuner import WEIGHTS, Tuner
+    from ktcomponent.tuners.tuner import Tuner
 
     state = study.state
-    saved = [
-        i for i in trial_ids if any(f["name"] == WEIGHTS for f in state.leases.get(i, {}).get("files", []))
-    ]
+    saved = [i for i in trial_ids if state.leases.get(i, {}).get("files")]
     if not saved:
         return []
     writer = Writer(plan.owner or incarnations.new_owner(), incarnations.new_incarnation())
@@ -154,13 +154,11 @@ def _write_models(
         tuner.sample = _one_batch(args[0] if args else kwargs.get("x"))
     models = []
     for rank, trial_id in enumerate(saved, start=1):
-        name = f"model_{rank}.keras"
-        model = tuner.load_model(tuner.oracle.trials[trial_id])
-        if getattr(model, "optimizer", None) is not None and not model.optimizer.built:
-            # A compiled model is saved with its optimizer, which Keras warns about while it has no variables.
-            model.optimizer.build(model.trainable_variables)
-        model.save(folder / name)
-        models.append({"file": name, "trial": trial_id, "score": state.trials[trial_id]["score"]})
+        written = tuner.export_model(
+            tuner.oracle.trials[trial_id], folder, f"model_{rank}", saved_model=saved_model
+        )
+        if written is not None:
+            models.append({**written, "trial": trial_id, "score": state.trials[trial_id]["score"]})
     return models
 
 
@@ -195,8 +193,12 @@ def _manifest(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **_versions()},
         "files": [
-            {"name": path.name, "size": path.stat().st_size, "sha256": artifacts.digest(path)}
-            for path in sorted(folder.iterdir())
+            {
+                "name": path.relative_to(folder).as_posix(),
+                "size": path.stat().st_size,
+                "sha256": artifacts.digest(path),
+            }
+            for path in sorted(p for p in folder.rglob("*") if p.is_file())
         ],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ktcomponent.console import is_terminal, last_line, say, show_table
 from ktcomponent.export import best_trials
 from ktcomponent.oracles.registry import BUILT_IN
 from ktcomponent.study import Study, beats
@@ -39,6 +40,7 @@ def status(study: Study) -> dict[str, Any]:
             "total": len(state.trials),
             "planned": _planned(state),
         },
+        "last_failure": _last_failure(state),
         "best": {
             "trial_id": best[0],
             "score": state.trials[best[0]]["score"],
@@ -49,21 +51,49 @@ def status(study: Study) -> dict[str, Any]:
     }
 
 
-def status_text(told: dict[str, Any]) -> str:
-    """The status for a person."""
+def status_lines(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """The status as pairs of a name and a text."""
     trials = told["trials"]
     planned = "" if trials["planned"] is None else f" of {trials['planned']} planned"
     reason = f" ({told['stop']['reason']})" if told["stop"] else ""
     lines = [
-        f"study     {told['study']}",
-        f"status    {told['status']}{reason}, commit {told['commit']}, generation {told['generation']}",
-        f"trials    {trials['total']}{planned}: {trials['completed']} completed, {trials['failed']} failed, "
-        f"{trials['running']} running ({trials['stale']} stale), {trials['waiting']} waiting",
+        ("study", told["study"]),
+        ("status", f"{told['status']}{reason}, commit {told['commit']}, generation {told['generation']}"),
+        (
+            "trials",
+            f"{trials['total']}{planned}: {trials['completed']} completed, {trials['failed']} failed, "
+            f"{trials['running']} running ({trials['stale']} stale), {trials['waiting']} waiting",
+        ),
     ]
     if told["best"] is not None:
         values = ", ".join(f"{name}={value}" for name, value in told["best"]["values"].items())
-        lines.append(f"best      {told['best']['score']:.6g} (trial {told['best']['trial_id']}): {values}")
-    return "\n".join(lines)
+        lines.append(("best", f"{told['best']['score']:.6g} (trial {told['best']['trial_id']}): {values}"))
+    failure = told["last_failure"]
+    if failure is not None:
+        lines.append(("failure", f"trial {failure['trial_id']}: {last_line(failure['message'])}"))
+        lines += [("", f"    {line}") for line in (failure["message"] or "").rstrip().splitlines()]
+    return lines
+
+
+def show_status(told: dict[str, Any]) -> None:
+    """Prints the status for a person: a table in a terminal, lines elsewhere."""
+    lines = status_lines(told)
+    if is_terminal():
+        show_table(("", ""), [(name, text) for name, text in lines])
+        return
+    for name, text in lines:
+        say(f"{name:<9} {text}" if name else text)
+
+
+def _last_failure(state: StudyState) -> dict[str, Any] | None:
+    """The trial that failed last, with its traceback."""
+    failed = {
+        i: t for i, t in state.trials.items() if t["status"] in (TrialStatus.FAILED, TrialStatus.INVALID)
+    }
+    if not failed:
+        return None
+    trial_id = max(failed, key=lambda i: (failed[i]["ended"] or -1, failed[i]["number"]))
+    return {"trial_id": trial_id, "message": failed[trial_id]["message"]}
 
 
 def _planned(state: StudyState) -> int | None:

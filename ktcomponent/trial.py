@@ -113,6 +113,27 @@ class Trial:
         trial.set_state(state)
         return trial
 
+    def save(self, fname: str) -> None:
+        """Writes `get_state()` as JSON to a path or URL; for programs written for KerasTuner."""
+        import fsspec
+
+        with fsspec.open(fname, "w") as file:
+            json.dump(self.get_state(), file)
+
+    def reload(self, fname: str) -> None:
+        """Takes over what `save` wrote."""
+        import fsspec
+
+        with fsspec.open(fname, "r") as file:
+            self.set_state(json.load(file))
+
+    @classmethod
+    def load(cls, fname: str) -> Trial:
+        """The trial that `save` wrote."""
+        trial = cls(HyperParameters())
+        trial.reload(fname)
+        return trial
+
     def to_record(self) -> dict[str, Any]:
         """What a study's log keeps of the trial: of bounded size beside the trial's own values.
 

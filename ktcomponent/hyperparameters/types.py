@@ -34,6 +34,11 @@ class HyperParameter:
         """All legal values of a discrete domain, ten evenly spread ones of a continuous domain."""
         raise NotImplementedError
 
+    @property
+    def legal_values(self) -> Sequence[Any] | None:
+        """All legal values in order, each once; None for a continuous domain."""
+        return list(dict.fromkeys(self.values))
+
     def prob_to_value(self, prob: float) -> Any:
         """The value at position `prob` in [0, 1) of the domain."""
         raise NotImplementedError
@@ -295,6 +300,10 @@ class Int(_Numerical):
             conditions,
         )
 
+    @property
+    def legal_values(self) -> Sequence[int]:
+        return range(self.min_value, self.max_value + 1) if self.step is None else list(self.values)
+
     def prob_to_value(self, prob: float) -> int:
         if self.step is not None:
             index = encoding.unit_to_index(prob, encoding.count_steps(*self._steps))
@@ -343,6 +352,10 @@ class Float(_Numerical):
             conditions,
         )
 
+    @property
+    def legal_values(self) -> Sequence[float] | None:
+        return None if self.step is None and self.min_value < self.max_value else super().legal_values
+
     def prob_to_value(self, prob: float) -> float:
         if self.step is not None:
             index = encoding.unit_to_index(prob, encoding.count_steps(*self._steps))
@@ -365,8 +378,8 @@ def _whole(value: Any, argument: str, name: str) -> int:
 _TYPES: dict[str, type[HyperParameter]] = {t.__name__: t for t in (Int, Float, Choice, Boolean, Fixed)}
 
 
-def serialize(hyperparameter: HyperParameter) -> dict[str, Any]:
-    return {"class_name": type(hyperparameter).__name__, "config": hyperparameter.get_config()}
+def serialize(obj: HyperParameter) -> dict[str, Any]:
+    return {"class_name": type(obj).__name__, "config": obj.get_config()}
 
 
 def deserialize(config: Mapping[str, Any]) -> HyperParameter:

@@ -22,14 +22,15 @@ DECISIONS = ("create_trial", "update_trial", "end_trial", "update_space")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def synchronized(method: F) -> F:
+def synchronized(func: F) -> F:
     """Makes a method of an oracle one decision, whoever calls it from whatever thread.
 
     Overrides of `create_trial`, `update_trial`, `end_trial` and `update_space` get this by themselves;
     writing it, as KerasTuner's documentation does, changes nothing.
     """
-    if getattr(method, "_synchronized", False):
-        return method
+    if getattr(func, "_synchronized", False):
+        return func
+    method: Any = func
     name = method.__name__
     if name == "end_trial" and "status" in inspect.signature(method).parameters:
         method = _in_older_form(method)

@@ -36,5 +36,10 @@ class Ledger(Protocol):
     def update_space(self, method: Callable[[], None]) -> None:
         """Records new hyperparameters."""
 
-    def stop(self, reason: str) -> None:
-        """Ends the search: no trial is claimed any more."""
+    def stop(self, reason: str, failures: bool = False) -> None:
+        """Ends the search: no trial is claimed any more.
+
+        Args:
+            reason: For people.
+            failures: Whether it ends because too many trials failed, which can be mended.
+        """

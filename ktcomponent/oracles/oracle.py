@@ -13,15 +13,16 @@ import math
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict, cast
 
 from ktcomponent.errors import ConfigurationError, FatalValueError, TooManyFailedTrials
-from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.hyperparameters import HyperParameter, HyperParameters
 from ktcomponent.metrics import MetricsTracker
 from ktcomponent.objective import MultiObjective, create_objective
 from ktcomponent.oracles.decision import DECISIONS, synchronized
 from ktcomponent.oracles.ledger import Ledger
+from ktcomponent.oracles.odometer import Odometer
 from ktcomponent.oracles.random_numbers import uniform
 from ktcomponent.trial import Trial, TrialStatus
 
@@ -63,6 +64,9 @@ class Oracle:
         start_order, end_order: Trial ids in the order of creation, and of their end.
     """
 
+    fixed_settings: tuple[str, ...] = ("objective",)
+    """Settings that never change in a study: with another value it is another search."""
+
     def __init__(
         self,
         objective: Any = None,
@@ -79,10 +83,10 @@ class Oracle:
             raise ConfigurationError(
                 f"With `{name}=False` the search space must be given by the `hyperparameters` argument."
             )
-        _require_count("max_trials", max_trials, least=1, optional=True)
-        _require_count("seed", seed, least=None, optional=True)
-        _require_count("max_retries_per_trial", max_retries_per_trial, least=0)
-        _require_count("max_consecutive_failed_trials", max_consecutive_failed_trials, least=1)
+        require_count("max_trials", max_trials, least=1, optional=True)
+        require_count("seed", seed, least=None, optional=True)
+        require_count("max_retries_per_trial", max_retries_per_trial, least=0)
+        require_count("max_consecutive_failed_trials", max_consecutive_failed_trials, least=1)
         self.objective = create_objective(objective)
         self.max_trials = max_trials
         self.hyperparameters = hyperparameters or HyperParameters()
@@ -100,6 +104,13 @@ class Oracle:
         self.start_order: list[str] = []
         self.end_order: list[str] = []
         self.verbose: Any = 1
+        # Where its tuner keeps the study.
+        self.directory: str | None = None
+        self.project_name: str | None = None
+        # Of the workers that train one model together only the chief reports; see `Tuner`.
+        self.multi_worker = False
+        self.should_report = True
+        self._failures_from = 0
         self._retry_queue: list[str] = []
         self._tried_so_far: set[str] = set()
         self._id_to_hash: defaultdict[str, str | None] = defaultdict(lambda: None)
@@ -171,9 +182,9 @@ class Oracle:
         }
 
     def apply_settings(self, settings: Mapping[str, Any]) -> None:
-        """Takes over the settings that a study keeps; the objective never changes."""
+        """Takes over the settings that a study keeps; the fixed ones never change."""
         for name in self.settings():
-            if name != "objective" and name in settings:
+            if name not in self.fixed_settings and name in settings:
                 setattr(self, name, settings[name])
 
     # -- decisions ---------------------------------------------------------------------------------------
@@ -378,6 +389,7 @@ class Oracle:
         self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
         self.seed = state["seed"]
         self._seed_state = state["seed_state"]
+        self._failures_from = state.get("failures_from", 0)
         if self._ledger is None:
             self._known_records.clear()
         records = state["trials"]
@@ -392,6 +404,7 @@ class Oracle:
             "hyperparameters": self.hyperparameters.get_config(),
             "seed": self.seed,
             "seed_state": self._seed_state,
+            **({"failures_from": self._failures_from} if self._failures_from else {}),
         }
 
     def _derive(self) -> None:
@@ -444,14 +457,16 @@ class Oracle:
 
     # -- for subclasses ----------------------------------------------------------------------------------
 
+    def _unfinished(self) -> bool:
+        """Whether a trial runs or is due for a retry, whoever has it."""
+        return any(t.status in (TrialStatus.RUNNING, TrialStatus.INVALID) for t in self.trials.values())
+
     def _space_unknown(self) -> bool:
         """Whether the space is still empty while a trial runs that may yet declare hyperparameters."""
-        return not self.hyperparameters.space and any(
-            t.status in (TrialStatus.RUNNING, TrialStatus.INVALID) for t in self.trials.values()
-        )
+        return not self.hyperparameters.space and self._unfinished()
 
     def _random_values(self) -> dict[str, Any] | None:
-        """Values drawn at random that no trial has; None after `_max_collisions` draws without success.
+        """Values drawn at random that no trial has; None when the space has no others.
 
         A function of the seed, the number of trials and the draws made for this trial so far.
         """
@@ -460,12 +475,33 @@ class Oracle:
             for hp in self.hyperparameters.space:
                 hps.merge([hp])
                 if hps.is_active(hp):
-                    u = uniform(self.seed, len(self.trials), self._candidate, hp.name)
-                    hps.values[hp.name] = hp.prob_to_value(u)
+                    hps.values[hp.name] = hp.prob_to_value(self._draw(hp))
             self._candidate += 1
             if not self._duplicate(hps.values):
                 return hps.values
-        return None
+        return self._first_untried()
+
+    def _draw(self, hp: HyperParameter) -> float:
+        return uniform(self.seed, len(self.trials), self._candidate, hp.name)
+
+    def _first_untried(self) -> dict[str, Any] | None:
+        """The first combination, from a random one on, that no trial has; None if all were tried.
+
+        For a space that is nearly used up. A continuous hyperparameter takes one value drawn at random, which
+        is new whenever it is active.
+        """
+
+        def axis(hp: HyperParameter) -> Sequence[Any]:
+            legal = hp.legal_values
+            return [hp.prob_to_value(self._draw(hp))] if legal is None else legal
+
+        odometer = Odometer(self.hyperparameters, axis)
+        values = first = odometer.at(lambda hp, n: min(int(self._draw(hp) * n), n - 1))
+        while self._duplicate(values):
+            values = odometer.after(values) or odometer.first()
+            if values == first:
+                return None
+        return values
 
     def _duplicate(self, values: Mapping[str, Any]) -> bool:
         return self._compute_values_hash(values) in self._tried_so_far
@@ -492,13 +528,17 @@ class Oracle:
                 f"found: {sorted(metrics)}."
             )
 
+    def forgive_failures(self) -> None:
+        """Lets failures up to now not count in a row with later ones: somebody has mended what failed."""
+        self._failures_from = len(self.end_order)
+
     def _check_consecutive_failures(self) -> None:
         limit = self.max_consecutive_failed_trials
-        latest = [self.trials[trial_id] for trial_id in self.end_order[-limit:]]
+        latest = [self.trials[trial_id] for trial_id in self.end_order[self._failures_from :][-limit:]]
         if len(latest) == limit and all(t.status == TrialStatus.FAILED for t in latest):
             reason = f"{limit} trials in a row failed"
             if self._ledger is not None:
-                self._ledger.stop(reason)
+                self._ledger.stop(reason, failures=True)
             raise TooManyFailedTrials(
                 f"Number of consecutive failures exceeded the limit of {limit}. The last one:\n"
                 f"{latest[-1].message or ''}"
@@ -511,7 +551,7 @@ def _update_arguments(
     return trial_id, metrics, step
 
 
-def _require_count(name: str, value: Any, least: int | None, optional: bool = False) -> None:
+def require_count(name: str, value: Any, least: int | None, optional: bool = False) -> None:
     if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):

@@ -8,10 +8,18 @@ from typing import Any
 
 from ktcomponent.errors import ConfigurationError
 from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.oracles.bayesian_optimization import BayesianOptimizationOracle
+from ktcomponent.oracles.grid_search import GridSearchOracle
+from ktcomponent.oracles.hyperband import HyperbandOracle
 from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.oracles.random_search import RandomSearchOracle
 
-BUILT_IN: dict[str, type[Oracle]] = {"RandomSearch": RandomSearchOracle}
+BUILT_IN: dict[str, type[Oracle]] = {
+    "BayesianOptimization": BayesianOptimizationOracle,
+    "GridSearch": GridSearchOracle,
+    "Hyperband": HyperbandOracle,
+    "RandomSearch": RandomSearchOracle,
+}
 
 
 def class_name(oracle: Oracle) -> str:

@@ -16,13 +16,13 @@ import warnings
 from pathlib import Path
 from typing import Any, TextIO
 
+from ktcomponent.console import say
 from ktcomponent.errors import KtcomponentError
 from ktcomponent.step import exit_codes
 from ktcomponent.step.plan import Plan
 from ktcomponent.storage import open_storage
 from ktcomponent.study import Study, Writer
 from ktcomponent.tuners.host import Host, Limits, hosting
-from ktcomponent.tuners.progress import say
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ import tempfile
 import time
 from typing import Any
 
+from ktcomponent.console import say
 from ktcomponent.errors import Fenced, StorageError
 from ktcomponent.oracles.registry import BUILT_IN
 from ktcomponent.step import exit_codes
@@ -26,7 +27,6 @@ from ktcomponent.study import Study, StudyLedger, Writer, incarnations
 from ktcomponent.study.binding import kept_oracle
 from ktcomponent.study.watch import Pulse
 from ktcomponent.trial import TrialStatus
-from ktcomponent.tuners.progress import say
 
 TICK_S = 0.2
 MAX_PAUSE_S = 5.0

@@ -110,6 +110,20 @@ def check_domains(pairs: Iterable[tuple[HyperParameter, HyperParameter]], where:
         )
 
 
+def create(oracle: Oracle, storage: Storage, writer: Writer, notes: dict[str, Any]) -> Study:
+    """Creates a study for an oracle that has no trials yet.
+
+    Args:
+        oracle: The oracle; it is not bound.
+        storage: Where the study will lie.
+        writer: Who creates it.
+        notes: What its configuration says beside the oracle.
+    """
+    document = _begin(oracle, lambda config: config.update(notes))
+    study, _ = Study.create(storage, writer, document)
+    return study
+
+
 def _begin(oracle: Oracle, discover: Discover) -> list[list[Any]]:
     """The first document of a new study (or generation)."""
     config: dict[str, Any] = {
@@ -170,9 +184,10 @@ def _check_same_search(oracle: Oracle, kept: dict[str, Any], url: str) -> None:
         raise StudyMismatch(
             f"The study {url} has the oracle {kept['class']}, not {mine}. Use a new study for another oracle."
         )
-    objective = plain(oracle.objective.get_config())
-    if kept["objective"] != objective:
-        raise StudyMismatch(
-            f"The study {url} has the objective {kept['objective']}, not {objective}. Use a new study for "
-            "another objective."
-        )
+    settings = plain(oracle.settings())
+    for name in oracle.fixed_settings:
+        if kept.get(name) != settings[name]:
+            raise StudyMismatch(
+                f"The study {url} has the {name} {kept.get(name)}, not {settings[name]}. Use a new study for "
+                f"another {name}."
+            )

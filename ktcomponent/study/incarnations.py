@@ -61,7 +61,7 @@ def give_back(study: Study, writer: Writer, reason: str) -> bool:
         return False
 
 
-def stop(study: Study, writer: Writer, reason: str, at: int | None = None) -> bool:
+def stop(study: Study, writer: Writer, reason: str, *, at: int | None = None, failures: bool = False) -> bool:
     """Ends the search.
 
     Args:
@@ -69,6 +69,7 @@ def stop(study: Study, writer: Writer, reason: str, at: int | None = None) -> bo
         writer: Who.
         reason: Kept in the study.
         at: Only if this commit is still the last one.
+        failures: Whether it ends because too many trials failed, which can be mended.
 
     Returns:
         False where it was over already, or something was committed in the meantime.
@@ -77,6 +78,6 @@ def stop(study: Study, writer: Writer, reason: str, at: int | None = None) -> bo
     def decide(state: StudyState) -> Draft | None:
         if state.stop is not None or at not in (None, state.seq):
             return None
-        return Draft("stop", extra={"reason": reason})
+        return Draft("stop", extra={"reason": reason, **({"failures": True} if failures else {})})
 
     return study.commit(writer, decide) is not None

@@ -54,6 +54,7 @@ class StudyLedger:
         self._held: dict[str, str] = {}
         self._reports: dict[str, list[tuple[dict[str, Any], int]]] = {}
         self._notes: dict[str, Any] = {}
+        self._tuner: tuple[str, Callable[[], dict[str, Any]]] | None = None
         self._plain = _keeps_base_methods(type(oracle))
 
     # -- the protocol ------------------------------------------------------------------------------------
@@ -135,8 +136,8 @@ class StudyLedger:
 
         self._commit(decide)
 
-    def stop(self, reason: str) -> None:
-        incarnations.stop(self.study, self.writer, reason)
+    def stop(self, reason: str, failures: bool = False) -> None:
+        incarnations.stop(self.study, self.writer, reason, failures=failures)
 
     # -- beyond the protocol -----------------------------------------------------------------------------
 
@@ -197,10 +198,12 @@ class StudyLedger:
             kept = state.config["oracle"]
             changed = {key: value for key, value in settings.items() if kept.get(key) != value}
             patch: Patch = [["set", ["config", "oracle", key], value] for key, value in changed.items()]
+            reopen = any(_raised(kept.get(key), value) for key, value in changed.items())
+            if reopen and state.stop is not None and state.stop.get("failures"):
+                self.oracle.forgive_failures()
             patch += self._difference([])
             if not patch:
                 return None
-            reopen = any(_raised(kept.get(key), value) for key, value in changed.items())
             return Draft("config", patch=patch, extra={"reopen": reopen})
 
         self.oracle.bind(None)
@@ -215,7 +218,53 @@ class StudyLedger:
         """Puts something into the configuration with the next commit."""
         self._notes[key] = value
 
+    def keep_of_tuner(self, tuner_id: str, get_state: Callable[[], dict[str, Any]]) -> None:
+        """Lets every commit from now on take along what `get_state` gives, where it has changed."""
+        self._tuner = tuner_id, get_state
+
+    def tuner_state(self, tuner_id: str) -> dict[str, Any] | None:
+        """What the study keeps of a tuner, None if nothing."""
+        kept: dict[str, Any] | None = self.study.state.document.get("tuners", {}).get(tuner_id)
+        return None if kept is None else entry.revive(kept)
+
+    def flush(self) -> None:
+        """Commits what would go along with the next commit, if that is anything."""
+
+        def decide(state: StudyState) -> Draft | None:
+            return Draft("config") if self._taken_along(state) else None
+
+        self._commit(decide)
+
+    def go_on_after_failures(self) -> None:
+        """Reopens a search that ended because too many trials in a row failed; those are not counted again."""
+
+        def decide(state: StudyState) -> Draft | None:
+            if state.stop is None or not state.stop.get("failures"):
+                return None
+            self._sync()
+            self.oracle.forgive_failures()
+            return Draft("config", patch=self._difference([]), extra={"reopen": True})
+
+        self._commit(decide)
+
     # -- inside ------------------------------------------------------------------------------------------
+
+    def _taken_along(self, state: StudyState) -> Patch:
+        """Notes and the tuner's state, as far as the study doesn't have them yet."""
+        patch: Patch = [
+            ["set", ["config", key], value]
+            for key, value in self._notes.items()
+            if state.config.get(key) != value
+        ]
+        if self._tuner is None:
+            return patch
+        tuner_id, get_state = self._tuner
+        kept, now = state.document.get("tuners"), plain(get_state())
+        if not now and tuner_id not in (kept or {}):
+            return patch
+        if kept is None:
+            return [*patch, ["set", ["tuners"], {tuner_id: now}]]
+        return patch + _change(kept, tuner_id, now, ["tuners", tuner_id])
 
     def _claim(self, tuner_id: str, method: Callable[[], Trial]) -> Trial:
         outcome: list[Trial] = []
@@ -231,11 +280,11 @@ class StudyLedger:
                 # What a lost attempt reported doesn't count in the next one.
                 given_back.metrics, given_back.score, given_back.message = MetricsTracker(), None, None
                 outcome[:] = [given_back]
-                return self._claim_of(state, trial_id, self._difference([trial_id]))
+                return self._claim_of(state, tuner_id, trial_id, self._difference([trial_id]))
             trial = method()
             outcome[:] = [trial]
             if trial.status == TrialStatus.RUNNING:
-                return self._claim_of(state, trial.trial_id, self._difference([trial.trial_id]))
+                return self._claim_of(state, tuner_id, trial.trial_id, self._difference([trial.trial_id]))
             if not self._plain:
                 self._restart()
             if trial.status == TrialStatus.STOPPED:
@@ -253,11 +302,12 @@ class StudyLedger:
             self.oracle.ongoing_trials[tuner_id] = trial
         return trial
 
-    def _claim_of(self, state: StudyState, trial_id: str, patch: Patch) -> Draft:
+    def _claim_of(self, state: StudyState, tuner_id: str, trial_id: str, patch: Patch) -> Draft:
         attempt = state.leases.get(trial_id, {"attempt": 0})["attempt"] + 1
         record = self.oracle.trials[trial_id]
         basis = {"number": record.number, "seen": state.seq}
-        return Draft("claim", trial_id, attempt, patch, {"lease_s": state.config["lease_s"], "basis": basis})
+        about = {"lease_s": state.config["lease_s"], "tuner_id": tuner_id, "basis": basis}
+        return Draft("claim", trial_id, attempt, patch, about)
 
     def _attempt(self, trial_id: str) -> int:
         held = self.study.state.held(self.writer.owner, self.writer.incarnation)
@@ -281,12 +331,7 @@ class StudyLedger:
             tried = True
             draft = decide(state)
             if draft is not None:
-                known = state.config
-                draft.patch += [
-                    ["set", ["config", key], value]
-                    for key, value in self._notes.items()
-                    if known.get(key) != value
-                ]
+                draft.patch += self._taken_along(state)
                 self._warn_if_large(draft)
             return draft
 

@@ -36,7 +36,8 @@ class StudyState:
         generation: One more than the number of resets.
         min_writer: The highest asked for.
         document: `{"config": ..., "oracle": ...}`.
-        leases: By trial: state, attempt, losses, and while running: owner, incarnation, claimed, lease_s.
+        leases: By trial: state, attempt, losses, and while running: owner, incarnation, tuner_id,
+            claimed, lease_s.
         owners: By owner: incarnation, open.
         stop: Why the search ended, None while it goes on.
         changed: Number of the last commit that changed the document.
@@ -192,6 +193,7 @@ def _claim(state: StudyState, entry: Entry) -> None:
         "attempt": entry["attempt"],
         "owner": owner,
         "incarnation": incarnation,
+        "tuner_id": entry.get("tuner_id"),
         "lease_s": entry.get("lease_s"),
         "claimed": entry["time"],
     }
@@ -273,7 +275,7 @@ def _may_stop(state: StudyState, entry: Entry) -> None:
 
 
 def _stop(state: StudyState, entry: Entry) -> None:
-    state.stop = {"reason": entry["reason"], "seq": entry["seq"]}
+    state.stop = {"reason": entry["reason"], "seq": entry["seq"], "failures": entry.get("failures", False)}
 
 
 def _may_reset(state: StudyState, entry: Entry) -> None:

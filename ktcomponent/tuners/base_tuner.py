@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from ktcomponent import errors
+from ktcomponent.console import say, short, show_table
 from ktcomponent.errors import ConfigurationError
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.storage import open_storage
 from ktcomponent.study import StudyLedger, Writer, artifacts, incarnations, layout
 from ktcomponent.study.binding import bind, check_domains
+from ktcomponent.study.follower import FollowerLedger
 from ktcomponent.study.watch import Watch
 from ktcomponent.trial import Trial, TrialStatus
 from ktcomponent.tuners import results as results_module
 from ktcomponent.tuners.host import Host, Limits, current_host
 from ktcomponent.tuners.hypermodel import get_hypermodel
-from ktcomponent.tuners.progress import Progress, say, values_text
+from ktcomponent.tuners.progress import Progress, values_text
 
 HISTORY = "history.json"
 
@@ -42,7 +44,8 @@ class BaseTuner:
         project_name: "untitled_project" by default.
         overwrite: Whether to begin the search anew; by default it goes on where it was.
         logger: Not used; for programs written for KerasTuner.
-        tuner_id: Who asks the oracle for trials.
+        tuner_id: Who asks the oracle for trials; `KERASTUNER_TUNER_ID` by default, else "tuner0". What
+            `get_state` gives is kept under it.
 
     Raises:
         ConfigurationError: If an argument can't be used.
@@ -70,7 +73,8 @@ class BaseTuner:
         self.hypermodel = get_hypermodel(hypermodel)
         self.directory = os.fspath(directory or ".")
         self.project_name = project_name or "untitled_project"
-        self.tuner_id = tuner_id or os.environ.get("KERASTUNER_TUNER_ID", "tuner0")
+        oracle.directory, oracle.project_name = self.directory, self.project_name
+        self.tuner_id = tuner_id or os.environ.get("KERASTUNER_TUNER_ID") or "tuner0"
         self.finished_trials = 0
         self._host = current_host() or self._own_host()
         self._is_step = current_host() is not None
@@ -90,7 +94,14 @@ class BaseTuner:
             writes=self._host.writes,
             discover=self._discover,
         )
+        if not oracle.should_report:
+            self._ledger = FollowerLedger(self._ledger)
+            oracle.bind(self._ledger)
         self._ledger.folder_of = self._folder_of
+        _warn_of_chief()
+        kept = self._ledger.tuner_state(self.tuner_id)
+        if kept is not None:
+            self.set_state(kept)
         if not self._is_step and self.oracle.trials:
             say(
                 f"Going on with the study {self._ledger.study.url}: {len(self.oracle.end_order)} trials ended."
@@ -117,6 +128,33 @@ class BaseTuner:
     def load_model(self, trial: Trial) -> Any:
         """Loads the model of a trial that ended."""
         raise NotImplementedError
+
+    def get_state(self) -> dict[str, Any]:
+        """What the study keeps of this tuner beside its oracle, as JSON; nothing by default.
+
+        It goes with the end of each trial, under `tuner_id`: tuners that share an id share it too.
+        """
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes over what `get_state` gave to a tuner of this `tuner_id`, when a search goes on."""
+
+    def export_model(
+        self, trial: Trial, folder: Path, name: str, saved_model: bool = False
+    ) -> dict[str, str] | None:
+        """Writes the model of a trial for publishing.
+
+        Args:
+            trial: A completed trial.
+            folder: Where to.
+            name: The file's name, without an extension.
+            saved_model: Whether to write a TensorFlow SavedModel too.
+
+        Returns:
+            The names of what was written in the folder, `{"file": ...}`; None where the trial has no model.
+        """
+        del trial, folder, name, saved_model
+        return None
 
     def pre_create_trial(self) -> None:
         """Called before a trial is asked for."""
@@ -160,6 +198,9 @@ class BaseTuner:
         """
         if "verbose" in fit_kwargs:
             self.oracle.verbose = fit_kwargs["verbose"]
+        self._ledger.keep_of_tuner(self.tuner_id, self.get_state)
+        if not self._is_step:
+            self.go_on_after_failures()
         progress = Progress(self.oracle) if self._is_step or self.oracle.verbose not in (0, "0") else None
         if progress is not None:
             self._ledger.on_vanished = progress.trial_ended
@@ -170,7 +211,7 @@ class BaseTuner:
         try:
             while (trial := self._next_trial()) is not None:
                 if progress is not None:
-                    progress.trial_begins()
+                    progress.trial_begins(trial)
                 # What an earlier attempt left here is not this one's.
                 self._forget_files(trial.trial_id)
                 self.on_trial_begin(trial)
@@ -186,6 +227,10 @@ class BaseTuner:
             if not self._is_step:
                 self._ledger.close("the search was left", broken_off=not is_over)
         self.on_search_end()
+
+    def go_on_after_failures(self) -> None:
+        """Reopens a search that ended because too many trials in a row failed, once what failed was mended."""
+        self._ledger.go_on_after_failures()
 
     def check_still_mine(self) -> None:
         """Raises `Fenced` where another worker has taken over what this one runs."""
@@ -288,12 +333,19 @@ class BaseTuner:
         """
         space = self.oracle.get_space().space
         say(f"Search space summary\nDefault search space size: {len(space)}")
+        rows = []
         for hp in space:
             config = hp.get_config()
-            name = config.pop("name")
-            if not extended:
-                config.pop("conditions")
-            say(f"{name} ({type(hp).__name__})\n{config}")
+            conditions = "; ".join(
+                f"{c['config']['name']} in {c['config']['values']}" for c in config.pop("conditions")
+            )
+            default = config.pop("default", None)
+            domain = ", ".join(f"{k}={v}" for k, v in config.items() if k != "name" and v is not None)
+            rows.append(
+                (hp.name, type(hp).__name__, domain, *((short(default), conditions) if extended else ()))
+            )
+        columns = ("hyperparameter", "type", "domain", *(("default", "active while") if extended else ()))
+        show_table(columns, rows)
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints the best trials.
@@ -303,9 +355,16 @@ class BaseTuner:
         """
         say(f"Results summary\nResults in {self._ledger.study.url}")
         say(f"Showing {num_trials} best trials\n{self.oracle.objective}")
-        for trial in self.oracle.get_best_trials(num_trials):
-            score = "-" if trial.score is None else f"{trial.score:.5g}"
-            say(f"Trial {trial.trial_id}: {trial.status}, score {score}, {values_text(trial)}")
+        rows = [
+            (
+                trial.trial_id,
+                trial.status,
+                "-" if trial.score is None else short(trial.score),
+                values_text(trial),
+            )
+            for trial in self.oracle.get_best_trials(num_trials)
+        ]
+        show_table(("trial", "status", "score", "values"), rows)
 
     # -- files -------------------------------------------------------------------------------------------
 
@@ -316,25 +375,30 @@ class BaseTuner:
         return str(self._host.scratch)
 
     def get_trial_dir(self, trial_id: str) -> str:
-        """The local folder of a trial: uploaded when the trial ends, fetched again when it is loaded."""
+        """The local folder of a trial.
+
+        It is uploaded when the trial ends; of a trial that has ended it is fetched again, verified.
+        """
         folder = Path(self.project_dir, f"trial_{layout.safe(trial_id)}")
+        if not folder.exists():
+            state = self._ledger.study.state
+            lease = state.leases.get(trial_id, {})
+            if lease.get("state") == "ended":
+                artifacts.download(self._host.storage, state.generation, trial_id, lease, folder)
         folder.mkdir(exist_ok=True)
         return str(folder)
 
     def save(self) -> None:
-        """For programs written for KerasTuner: every decision is kept as it is made."""
+        """Keeps what `get_state` gives, if it has changed; an oracle's decisions are kept as they are made."""
+        self._ledger.keep_of_tuner(self.tuner_id, self.get_state)
+        self._ledger.flush()
 
     def reload(self) -> None:
         """Brings the tuner to the head of the study."""
         self.oracle.reload()
-
-    def _fetch_files(self, trial: Trial) -> None:
-        """Makes the files of a trial that ended available locally, verified."""
-        folder = Path(self.get_trial_dir(trial.trial_id))
-        lease = self._ledger.study.state.leases.get(trial.trial_id, {})
-        if not any(folder.iterdir()):
-            generation = self._ledger.study.state.generation
-            artifacts.download(self._host.storage, generation, trial.trial_id, lease, folder)
+        kept = self._ledger.tuner_state(self.tuner_id)
+        if kept is not None:
+            self.set_state(kept)
 
     def _folder_of(self, trial_id: str) -> Path | None:
         folder = Path(self._host.scratch, f"trial_{layout.safe(trial_id)}")
@@ -422,3 +486,18 @@ class BaseTuner:
         weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
         writer = Writer(incarnations.new_owner(), incarnations.new_incarnation())
         return Host(storage, writer, scratch, Limits(), study_wins=False)
+
+
+_chief_is_known = False
+
+
+def _warn_of_chief() -> None:
+    """Says once that the addresses of KerasTuner's distributed mode are not needed."""
+    global _chief_is_known
+    if os.environ.get("KERASTUNER_ORACLE_IP") and not _chief_is_known:
+        _chief_is_known = True
+        warnings.warn(
+            "KERASTUNER_ORACLE_IP is set, but the study on storage needs no chief: this process and all others that "
+            "share the study's directory are workers.",
+            stacklevel=4,
+        )

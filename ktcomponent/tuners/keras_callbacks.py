@@ -23,6 +23,10 @@ class TunerCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.tuner = tuner
         self.trial = trial
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        del logs
+        self.tuner.check_model_size(self.model)
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.tuner.on_epoch_begin(self.trial, self.model, epoch, logs=logs)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ktcomponent.errors import ConfigurationError
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles import RandomSearchOracle
-from ktcomponent.tuners.tuner import Tuner
+from ktcomponent.tuners.tuner import Tuner, refuse_oracle
 
 
 class RandomSearch(Tuner):
@@ -33,10 +32,7 @@ class RandomSearch(Tuner):
         max_consecutive_failed_trials: int = 3,
         **kwargs: Any,
     ) -> None:
-        if "oracle" in kwargs:
-            raise ConfigurationError(
-                f"{type(self).__name__} makes its own oracle. Name a function that makes the tuner, or use `Tuner`."
-            )
+        refuse_oracle(type(self), kwargs)
         self.seed = seed
         oracle = RandomSearchOracle(
             objective=objective,

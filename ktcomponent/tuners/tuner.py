@@ -5,17 +5,25 @@ from __future__ import annotations
 import copy
 import gc
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from ktcomponent.errors import ConfigurationError, FatalTypeError, FatalValueError
+from ktcomponent.errors import ConfigurationError, FailedTrialError, FatalTypeError, FatalValueError
 from ktcomponent.hyperparameters import HyperParameters
-from ktcomponent.oracles.oracle import Oracle
+from ktcomponent.oracles.oracle import Oracle, require_count
 from ktcomponent.trial import Trial
 from ktcomponent.tuners import results as results_module
+from ktcomponent.tuners import tensorboard
 from ktcomponent.tuners.base_tuner import BaseTuner
 from ktcomponent.tuners.hypermodel import HyperModel
+from ktcomponent.tuners.keras_support import (
+    maybe_distribute,
+    model_size,
+    override_compile,
+    require_tensorflow,
+)
 
 WEIGHTS = "checkpoint.weights.h5"
 BUILD_CONFIG = "build_config.json"
@@ -28,11 +36,20 @@ class Tuner(BaseTuner):
         oracle: See `BaseTuner`.
         hypermodel: A `HyperModel`, or a function `build(hp)` that returns a compiled model; None only where
             `run_trial` is overridden.
+        max_model_size: The most trainable scalars a model may have; a larger one is a failed trial.
+        optimizer, loss, metrics: Replace those with which the hypermodel compiles. Each model gets its own
+            copy of an optimizer and of metrics.
+        distribution_strategy: A `tf.distribute.Strategy`, under whose scope models are built, compiled, trained
+            and loaded. In a multi-worker job all workers have the same `tuner_id`: the chief's trial is
+            run by all of them, and the chief alone reports.
+        directory, project_name, logger, tuner_id, overwrite: See `BaseTuner`.
         executions_per_trial: How often each trial is trained from scratch; results are averaged.
-        kwargs: See `BaseTuner`.
 
     Attributes:
         sample: One batch of inputs, for models that can only be built by calling them; see `load_model`.
+
+    Raises:
+        ConfigurationError: If an argument can't be used.
 
     Example:
 
@@ -47,15 +64,50 @@ class Tuner(BaseTuner):
     """
 
     def __init__(
-        self, oracle: Oracle, hypermodel: Any = None, executions_per_trial: int = 1, **kwargs: Any
+        self,
+        oracle: Oracle,
+        hypermodel: Any = None,
+        max_model_size: int | None = None,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        distribution_strategy: Any = None,
+        directory: str | os.PathLike[str] | None = None,
+        project_name: str | None = None,
+        logger: Any = None,
+        tuner_id: str | None = None,
+        overwrite: bool = False,
+        executions_per_trial: int = 1,
+        **kwargs: Any,
     ) -> None:
         if hypermodel is None and type(self).run_trial is Tuner.run_trial:
             raise ConfigurationError(
                 "Received `hypermodel=None`. Give a hypermodel, or override `Tuner.run_trial()`."
             )
+        require_count("max_model_size", max_model_size, least=1, optional=True)
+        require_count("executions_per_trial", executions_per_trial, least=1)
+        self.max_model_size = max_model_size
+        self.optimizer = optimizer
+        self.loss = loss
+        self.metrics = metrics
+        self.distribution_strategy = distribution_strategy
         self.executions_per_trial = executions_per_trial
         self.sample: Any = None
-        super().__init__(oracle, hypermodel, **kwargs)
+        if distribution_strategy is not None:
+            require_tensorflow("A `distribution_strategy`")
+            workers = distribution_strategy.extended
+            oracle.multi_worker = bool(getattr(workers, "_in_multi_worker_mode", lambda: False)())
+            oracle.should_report = not oracle.multi_worker or workers.should_checkpoint
+        super().__init__(
+            oracle=oracle,
+            hypermodel=hypermodel,
+            directory=directory,
+            project_name=project_name,
+            logger=logger,
+            tuner_id=tuner_id,
+            overwrite=overwrite,
+            **kwargs,
+        )
 
     # -- hooks -------------------------------------------------------------------------------------------
 
@@ -81,36 +133,63 @@ class Tuner(BaseTuner):
         users = list(kwargs.pop("callbacks", None) or [])
         self._quieten(kwargs)
         results = []
-        for _ in range(self.executions_per_trial):
-            callbacks = [*self._deepcopy_callbacks(users), TunerCallback(self, trial), *own]
+        for execution in range(self.executions_per_trial):
+            callbacks = self._deepcopy_callbacks(users)
+            tensorboard.configure(callbacks, trial, execution)
+            callbacks += [TunerCallback(self, trial), *own]
             results.append(self._build_and_fit_model(trial, *args, **{**kwargs, "callbacks": callbacks}))
         return results
 
+    def check_model_size(self, model: Any) -> None:
+        """Refuses a model that is too large; called again when a fit has built what `build` did not.
+
+        Raises:
+            FailedTrialError: If it has more than `max_model_size` trainable scalars.
+        """
+        size = model_size(model)
+        if self.max_model_size is not None and size > self.max_model_size:
+            raise FailedTrialError(
+                f"Oversized model: {size} parameters, and max_model_size is {self.max_model_size}."
+            )
+
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
-        if self.hypermodel is None:
-            raise ConfigurationError("There is no hypermodel to build.")
+        """Builds and trains once; for packages that prepare data or layers first."""
         hp = trial.hyperparameters
         model = self._try_build(hp)
-        results = self.hypermodel.fit(hp, model, *args, **kwargs)
+        with maybe_distribute(self.distribution_strategy):
+            results = self._required_hypermodel().fit(hp, model, *args, **kwargs)
         config = Path(self.get_trial_dir(trial.trial_id), BUILD_CONFIG)
         config.write_text(json.dumps(model.get_build_config()))
         results_module.validate(results, self.oracle.objective, "HyperModel.fit()")
         return results
 
     def _try_build(self, hp: HyperParameters) -> Any:
+        """A model, checked."""
         import keras
 
-        if self.hypermodel is None:
-            raise ConfigurationError("There is no hypermodel to build.")
         keras.backend.clear_session()
         gc.collect()
-        model = self.hypermodel.build(hp)
+        model = self._build_hypermodel(hp)
         if not isinstance(model, keras.Model):
             raise FatalTypeError(
                 "Expected the model-building function, or HyperModel.build(), to return a Keras model. "
                 f"Received: {model!r} of type {type(model).__name__}."
             )
+        self.check_model_size(model)
         return model
+
+    def _build_hypermodel(self, hp: HyperParameters) -> Any:
+        """A model, compiled as the tuner's arguments say."""
+        with maybe_distribute(self.distribution_strategy):
+            model = self._required_hypermodel().build(hp)
+            if hasattr(model, "compile"):
+                override_compile(model, self.optimizer, self.loss, self.metrics)
+            return model
+
+    def _required_hypermodel(self) -> HyperModel:
+        if self.hypermodel is None:
+            raise ConfigurationError("There is no hypermodel to build.")
+        return self.hypermodel
 
     def _deepcopy_callbacks(self, callbacks: list[Any]) -> list[Any]:
         try:
@@ -142,21 +221,44 @@ class Tuner(BaseTuner):
         Raises:
             FatalValueError: If the trial saved no weights.
         """
-        self._fetch_files(trial)
+        model = self._try_build(trial.hyperparameters)
+        self._load_weights(model, trial)
+        return model
+
+    def _load_weights(self, model: Any, trial: Trial) -> None:
+        """Gives a model the weights of a trial's best epoch."""
         weights = Path(self._get_checkpoint_fname(trial.trial_id))
         if not weights.exists():
             raise FatalValueError(f"Trial {trial.trial_id} ({trial.status}) has no saved weights to load.")
-        model = self._try_build(trial.hyperparameters)
-        config = weights.with_name(BUILD_CONFIG)
-        shapes = json.loads(config.read_text()) if config.exists() else None
-        if not model.built and shapes:
-            model.build_from_config(shapes)
-            # A model that was subclassed has its variables now, and says so only after a call.
-            model.built = model.built or bool(model.weights)
-        if not model.built and self.sample is not None:
-            model(self.sample)
-        model.load_weights(weights)
-        return model
+        with maybe_distribute(self.distribution_strategy):
+            config = weights.with_name(BUILD_CONFIG)
+            shapes = json.loads(config.read_text()) if config.exists() else None
+            if not model.built and shapes:
+                model.build_from_config(shapes)
+                # A model that was subclassed has its variables now, and says so only after a call.
+                model.built = model.built or bool(model.weights)
+            if not model.built and self.sample is not None:
+                model(self.sample)
+            optimizer = getattr(model, "optimizer", None)
+            if optimizer is not None and not optimizer.built:
+                # The optimizer's state is in the file too.
+                optimizer.build(model.trainable_variables)
+            model.load_weights(weights)
+
+    def export_model(
+        self, trial: Trial, folder: Path, name: str, saved_model: bool = False
+    ) -> dict[str, str] | None:
+        """Writes `<name>.keras` and, if asked, the folder `<name>.saved_model`."""
+        if not Path(self._get_checkpoint_fname(trial.trial_id)).exists():
+            return None
+        model = self.load_model(trial)
+        model.save(folder / f"{name}.keras")
+        written = {"file": f"{name}.keras"}
+        if saved_model:
+            require_tensorflow("A SavedModel")
+            written["saved_model"] = f"{name}.saved_model"
+            model.export(str(folder / written["saved_model"]), format="tf_saved_model", verbose=False)
+        return written
 
     def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
         del step
@@ -164,3 +266,15 @@ class Tuner(BaseTuner):
 
     def _get_checkpoint_fname(self, trial_id: str) -> str:
         return str(Path(self.get_trial_dir(trial_id), WEIGHTS))
+
+
+def refuse_oracle(cls: type[Tuner], kwargs: dict[str, Any]) -> None:
+    """Refuses an oracle for a tuner that makes its own.
+
+    Raises:
+        ConfigurationError: If `kwargs` has one.
+    """
+    if "oracle" in kwargs:
+        raise ConfigurationError(
+            f"{cls.__name__} makes its own oracle. Name a function that makes the tuner, or use `Tuner`."
+        )

@@ -42,6 +42,7 @@ class TuningTaskGroup(TaskGroup):
         to: Where the export goes; see `ExportOperator`.
         top_k: How many models are exported.
         min_trials: Fail the export with fewer completed trials.
+        saved_model: Whether models are exported as TensorFlow SavedModels too.
         env: See `TuningOperator`.
         task_args: Arguments of `BaseOperator` for all tasks, for example pool, queue or retries.
         kwargs: See `TaskGroup`.
@@ -68,6 +69,7 @@ class TuningTaskGroup(TaskGroup):
         to: str | None = None,
         top_k: int = 1,
         min_trials: int = 1,
+        saved_model: bool = False,
         env: dict[str, str] | None = None,
         task_args: dict[str, Any] | None = None,
         **kwargs: Any,
@@ -96,6 +98,7 @@ class TuningTaskGroup(TaskGroup):
                 to=to,
                 top_k=top_k,
                 min_trials=min_trials,
+                saved_model=saved_model,
                 trigger_rule=TriggerRule.ALL_DONE,
                 **common,
             )

@@ -120,6 +120,7 @@ class ExportOperator(LocalOperator):
         to: The folder's URL; `exports/result` of the study by default. (templated)
         top_k: How many models.
         min_trials: Fail with fewer completed trials.
+        saved_model: Whether to write each model as a TensorFlow SavedModel too.
         kwargs: See `CommandOperator`; without a hypermodel no models are exported.
 
     Returns (as XCom):
@@ -128,11 +129,20 @@ class ExportOperator(LocalOperator):
 
     template_fields: Sequence[str] = (*CommandOperator.template_fields, "to")
 
-    def __init__(self, *, to: str | None = None, top_k: int = 1, min_trials: int = 1, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        to: str | None = None,
+        top_k: int = 1,
+        min_trials: int = 1,
+        saved_model: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.to = to
         self.top_k = top_k
         self.min_trials = min_trials
+        self.saved_model = saved_model
 
     @property
     def _target(self) -> str:
@@ -140,7 +150,8 @@ class ExportOperator(LocalOperator):
 
     def command(self, context: Context) -> list[str]:
         own = {"to": self._target, "top-k": self.top_k, "min-trials": self.min_trials}
-        return ["export", self.study, *self.common_options(context), *options_of(own)]
+        flags = ["--saved-model"] if self.saved_model else []
+        return ["export", self.study, *self.common_options(context), *options_of(own), *flags]
 
     def result(self) -> dict[str, Any]:
         from ktcomponent.export import read_manifest

@@ -1,0 +1,1 @@
+"""KerasTuner's module names, for programs that import from `keras_tuner.engine`."""

@@ -1,0 +1,5 @@
+"""As `keras_tuner.engine.hypermodel`."""
+
+from ktcomponent.tuners.hypermodel import HyperModel
+
+__all__ = ["HyperModel"]

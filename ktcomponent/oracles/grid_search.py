@@ -1,0 +1,73 @@
+"""Grid search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ktcomponent.hyperparameters import HyperParameter, HyperParameters
+from ktcomponent.oracles.odometer import Odometer
+from ktcomponent.oracles.oracle import IDLE, RUNNING, STOPPED, Oracle, Proposal
+
+
+class GridSearchOracle(Oracle):
+    """Tries all combinations, default values first, the last hyperparameter turning fastest.
+
+    A continuous `Float`, and an `Int` on a logarithmic scale without a step, take ten values spread evenly over
+    their scale. Hyperparameters that a trial discovers begin with their default; what that leaves out is tried
+    before the search ends.
+
+    Args:
+        objective: See `Oracle`.
+        max_trials: How many trials at most; by default the whole grid.
+        seed: Not used; for programs that switch oracles.
+        hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial,
+            max_consecutive_failed_trials: See `Oracle`.
+    """
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_trials: int | None = None,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
+        super().__init__(
+            objective=objective,
+            max_trials=max_trials,
+            hyperparameters=hyperparameters,
+            allow_new_entries=allow_new_entries,
+            tune_new_entries=tune_new_entries,
+            seed=seed,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+
+    def populate_space(self, trial_id: str) -> Proposal:
+        del trial_id
+        grid = Odometer(self.hyperparameters, axis)
+        if not self.trials:
+            return {"status": RUNNING, "values": grid.first()}
+        # The newest trial first: while nothing new is discovered, what follows it is the next one.
+        for trial in reversed(self.trials.values()):
+            values = grid.after(trial.hyperparameters.values)
+            if values is not None and not self._duplicate(values):
+                return {"status": RUNNING, "values": values}
+        return {"status": IDLE if self._unfinished() else STOPPED}
+
+    def planned_trials(self) -> int | None:
+        """The size of the grid as far as it is known, or `max_trials` if that is less."""
+        if not self.hyperparameters.space:
+            return self.max_trials
+        size = Odometer(self.hyperparameters, axis).size()
+        limits = [limit for limit in (size, self.max_trials) if limit is not None]
+        return min(limits, default=None)
+
+
+def axis(hp: HyperParameter) -> Sequence[Any]:
+    """The values of a grid, the default first."""
+    return list(dict.fromkeys([hp.default, *hp.values]))

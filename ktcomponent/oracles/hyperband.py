@@ -1,0 +1,228 @@
+"""Hyperband: many short trainings, the best of which go on.
+
+Source: L. Li, K. Jamieson, G. DeSalvo, A. Rostamizadeh, A. Talwalkar, "Hyperband: A Novel Bandit-Based Approach
+to Hyperparameter Optimization", JMLR 18 (2018); sizes of brackets as KerasTuner has them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ktcomponent.errors import ConfigurationError
+from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.oracles.oracle import IDLE, RUNNING, STOPPED, Oracle, Proposal, require_count
+from ktcomponent.trial import Trial, TrialStatus
+
+
+@dataclass
+class Bracket:
+    """One run of successive halving.
+
+    Attributes:
+        number: How often it halves; 0 is plain random search.
+        rounds: The trials of each round, in order of their creation.
+    """
+
+    number: int
+    rounds: list[list[Trial]] = field(default_factory=list)
+
+
+class HyperbandOracle(Oracle):
+    """Runs brackets of successive halving: each round trains the best of the round before for longer.
+
+    Bracket `b` of `s = floor(log_factor(max_epochs))` to 0 starts `ceil(n / (b + 1) * factor^b)` trials with
+    `ceil(max_epochs / factor^b)` epochs, where `n = ceil(1 + log_factor(max_epochs))`, and keeps about one in
+    `factor` for a round with `factor` times as many epochs. A failed trial ranks last in its round.
+
+    Beside the hyperparameters of the space every trial has these values:
+
+    - "tuner/epochs": until which epoch to train (counted from the beginning of the model's training).
+    - "tuner/initial_epoch": the epoch to begin with.
+    - "tuner/trial_id": the trial whose model goes on; only from the second round on.
+    - "tuner/bracket", "tuner/round": where the trial belongs.
+
+    Which bracket a trial belongs to follows from the trials' order and these values, so no further state is kept.
+
+    Args:
+        objective: See `Oracle`.
+        max_epochs: How long one model is trained at most.
+        factor: By how much a round reduces the number of trials and raises their epochs; at least 2.
+        hyperband_iterations: How often all brackets are run; None for no limit. It can be raised later.
+        seed, hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial,
+            max_consecutive_failed_trials: See `Oracle`.
+
+    Raises:
+        ConfigurationError: If an argument can't be used.
+    """
+
+    fixed_settings = ("objective", "max_epochs", "factor")
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_epochs: int = 100,
+        factor: int = 3,
+        hyperband_iterations: int | None = 1,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
+        super().__init__(
+            objective=objective,
+            hyperparameters=hyperparameters,
+            allow_new_entries=allow_new_entries,
+            tune_new_entries=tune_new_entries,
+            seed=seed,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        require_count("max_epochs", max_epochs, least=1)
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or factor < 2:
+            raise ConfigurationError(f"`factor` must be a number of at least 2, got {factor!r}.")
+        require_count("hyperband_iterations", hyperband_iterations, least=0, optional=True)
+        self.max_epochs = max_epochs
+        self.min_epochs = 1
+        self.factor = factor
+        self.hyperband_iterations = hyperband_iterations or None
+
+    def settings(self) -> dict[str, Any]:
+        settings = super().settings()
+        del settings["max_trials"]
+        return {
+            **settings,
+            "max_epochs": self.max_epochs,
+            "factor": self.factor,
+            "hyperband_iterations": self.hyperband_iterations,
+        }
+
+    def planned_trials(self) -> int | None:
+        """The trials of all brackets and iterations; None where iterations have no limit."""
+        if self.hyperband_iterations is None:
+            return None
+        sizes = (
+            self._get_size(b, r)
+            for b in range(self._get_num_brackets())
+            for r in range(self._get_num_rounds(b))
+        )
+        return self.hyperband_iterations * sum(sizes)
+
+    def populate_space(self, trial_id: str) -> Proposal:
+        del trial_id
+        exhausted = False
+        begun = self._begun()
+        for bracket in begun:
+            if len(bracket.rounds[0]) < self._get_size(bracket.number, 0):
+                fresh = self._random_values()
+                if fresh is not None:
+                    return {"status": RUNNING, "values": {**fresh, **self._place(bracket.number, 0)}}
+                exhausted = True
+            number, best = self._promoted(bracket, exhausted)
+            if best is not None:
+                values = {**best.hyperparameters.values, "tuner/trial_id": best.trial_id}
+                return {"status": RUNNING, "values": {**values, **self._place(bracket.number, number)}}
+        following = self._following(len(begun))
+        if following is not None and not exhausted:
+            fresh = self._random_values()
+            if fresh is not None:
+                return {"status": RUNNING, "values": {**fresh, **self._place(following, 0)}}
+        return {"status": IDLE if self._unfinished() else STOPPED}
+
+    # -- brackets ----------------------------------------------------------------------------------------
+
+    def _begun(self) -> list[Bracket]:
+        """The brackets that were begun, oldest first, with their trials."""
+        brackets: list[Bracket] = []
+        of_trial: dict[str, Bracket] = {}
+        for trial in self.trials.values():
+            values = trial.hyperparameters.values
+            bracket = of_trial.get(str(values.get("tuner/trial_id")))
+            if bracket is not None:
+                number = min(int(values.get("tuner/round", 0)), len(bracket.rounds) - 1)
+            else:
+                # A bracket's first round is filled before the next one begins.
+                if not brackets or len(brackets[-1].rounds[0]) >= self._get_size(brackets[-1].number, 0):
+                    brackets.append(self._new_bracket(self._nth_bracket(len(brackets))))
+                bracket, number = brackets[-1], 0
+            bracket.rounds[number].append(trial)
+            of_trial[trial.trial_id] = bracket
+        return brackets
+
+    def _following(self, begun: int) -> int | None:
+        """The number of the bracket that comes after so many; None after the last iteration."""
+        if self.hyperband_iterations and begun >= self._get_num_brackets() * self.hyperband_iterations:
+            return None
+        return self._nth_bracket(begun)
+
+    def _nth_bracket(self, n: int) -> int:
+        # An iteration begins with the bracket that halves most often.
+        return self._get_num_brackets() - 1 - n % self._get_num_brackets()
+
+    def _new_bracket(self, number: int) -> Bracket:
+        return Bracket(number, [[] for _ in range(self._get_num_rounds(number))])
+
+    def _promoted(self, bracket: Bracket, exhausted: bool) -> tuple[int, Trial | None]:
+        """The round that can take a trial, and the trial of the round before that goes on in it.
+
+        A trial goes on once it is sure to be among the best of its round, which may be before the round ended.
+
+        Args:
+            bracket: The bracket.
+            exhausted: Whether the space has no more values for its first round.
+        """
+        closed = exhausted or len(bracket.rounds[0]) >= self._get_size(bracket.number, 0)
+        for number in range(1, len(bracket.rounds)):
+            before, now = bracket.rounds[number - 1], bracket.rounds[number]
+            size = self._get_size(bracket.number, number)
+            # A closed round may have fewer trials than planned: failed ones don't go on, and a space can end.
+            planned = len(before) if closed else self._get_size(bracket.number, number - 1)
+            taken = {trial.hyperparameters.values.get("tuner/trial_id") for trial in now}
+            ended = [t for t in before if _has_ended(t) and t.trial_id not in taken]
+            completed = [t for t in ended if t.status == TrialStatus.COMPLETED]
+            if completed and len(ended) > max(planned - size, 0):
+                sign = -1.0 if self.objective.direction == "max" else 1.0
+                return number, min(completed, key=lambda t: (sign * (t.score or 0.0), t.number or 0))
+            closed = len(now) >= size or (closed and not completed and all(map(_has_ended, before)))
+        return 0, None
+
+    def _place(self, bracket: int, number: int) -> dict[str, Any]:
+        return {
+            "tuner/epochs": self._get_epochs(bracket, number),
+            "tuner/initial_epoch": 0 if number == 0 else self._get_epochs(bracket, number - 1),
+            "tuner/bracket": bracket,
+            "tuner/round": number,
+        }
+
+    def _get_size(self, bracket_num: int, round_num: int) -> int:
+        """How many trials a round has."""
+        last_bracket_size = math.ceil(1 + math.log(self.max_epochs, self.factor))
+        return math.ceil(
+            last_bracket_size / (bracket_num + 1) * float(self.factor) ** (bracket_num - round_num)
+        )
+
+    def _get_epochs(self, bracket_num: int, round_num: int) -> int:
+        """Until which epoch the trials of a round train."""
+        return math.ceil(self.max_epochs / float(self.factor) ** (bracket_num - round_num))
+
+    def _get_num_rounds(self, bracket_num: int) -> int:
+        return bracket_num + 1
+
+    def _get_num_brackets(self) -> int:
+        brackets, epochs = 0, float(self.max_epochs)
+        while epochs >= self.min_epochs:
+            epochs /= self.factor
+            brackets += 1
+        return brackets
+
+    def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
+        # A trial that goes on with another one's model has that one's values.
+        return super()._compute_values_hash({k: v for k, v in values.items() if not k.startswith("tuner/")})
+
+
+def _has_ended(trial: Trial) -> bool:
+    return trial.status in (TrialStatus.COMPLETED, TrialStatus.FAILED)

@@ -1,0 +1,52 @@
+"""TensorBoard: a folder for each execution of a trial, with the trial's hyperparameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ktcomponent.errors import ConfigurationError
+from ktcomponent.hyperparameters import Float, HyperParameter, HyperParameters
+from ktcomponent.trial import Trial
+from ktcomponent.tuners.keras_support import require_tensorflow
+
+
+def configure(callbacks: list[Any], trial: Trial, execution: int) -> None:
+    """Gives each TensorBoard callback the folder `<log_dir>/<trial>/execution<n>`, where the HParams go too.
+
+    Args:
+        callbacks: The callbacks of one execution; changed in place.
+        trial: The trial.
+        execution: Its number, from 0.
+    """
+    boards = [callback for callback in callbacks if type(callback).__name__ == "TensorBoard"]
+    if not boards:
+        return
+    require_tensorflow("A TensorBoard callback")
+    try:
+        from tensorboard.plugins.hparams import api
+    except ImportError as error:
+        raise ConfigurationError(
+            f"A TensorBoard callback needs {error.name}: pip install 'ktcomponent[tensorboard]'."
+        ) from error
+
+    for board in boards:
+        board.log_dir = f"{str(board.log_dir).rstrip('/')}/{trial.trial_id}/execution{execution}"
+        hparams = _hparams(trial.hyperparameters, api)
+        callbacks.append(api.KerasCallback(writer=board.log_dir, hparams=hparams, trial_id=trial.trial_id))
+
+
+def _hparams(hyperparameters: HyperParameters, api: Any) -> dict[Any, Any]:
+    values = hyperparameters.values
+    active = {
+        hp.name: hp for hp in hyperparameters.space if hyperparameters.is_active(hp) and hp.name in values
+    }
+    return {api.HParam(name, _domain(hp, api)): values[name] for name, hp in active.items()}
+
+
+def _domain(hp: HyperParameter, api: Any) -> Any:
+    legal = hp.legal_values
+    if isinstance(legal, range):
+        return api.IntInterval(legal.start, legal.stop - 1)
+    if legal is None and isinstance(hp, Float):
+        return api.RealInterval(hp.min_value, hp.max_value)
+    return api.Discrete(list(legal or ()))
