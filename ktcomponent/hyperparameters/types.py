@@ -368,6 +368,9 @@ class Float(_Numerical):
             return encoding.index_to_unit(index, encoding.count_steps(*self._steps))
         return encoding.range_to_unit(value, self.min_value, self.max_value, self.sampling)
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "default": self.default}
+
 
 def _whole(value: Any, argument: str, name: str) -> int:
     if int(value) != value:

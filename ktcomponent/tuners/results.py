@@ -22,7 +22,7 @@ def is_history(result: Any) -> bool:
 
 
 def is_number(result: Any) -> bool:
-    return isinstance(result, numbers.Real) and not isinstance(result, bool)
+    return isinstance(result, numbers.Real)
 
 
 def validate(results: Any, objective: Objective, source: str) -> None:

@@ -89,7 +89,10 @@ def test_directions_of_all_built_in_metrics(theirs, ours):
             if not isinstance(thing, type) or name in ("Metric", "Loss", "MeanMetricWrapper", "Mean", "Sum"):
                 continue
             snake = keras.src.utils.naming.to_snake_case(name)
-            there = theirs.engine.metrics_tracking.infer_metric_direction(snake)
+            try:
+                there = theirs.engine.metrics_tracking.infer_metric_direction(snake)
+            except TypeError:
+                there = None  # it makes the metric, and some can't be made without arguments
             here = infer(snake)
             assert here in ("min", "max"), name
             known += 1
