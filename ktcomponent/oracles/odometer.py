@@ -55,7 +55,7 @@ class Odometer:
                 return self._completed({**so_far, hp.name: axis[index + 1]}, position + 1)
         return None
 
-    def size(self, limit: int = 100_000) -> int | None:
+    def size(self, limit: int = 5_000) -> int | None:
         """How many combinations there are; None where counting them takes more than `limit` steps."""
         names = {getattr(c, "name", None) for hp in self._hyperparameters for c in hp.conditions}
         steps = 0
