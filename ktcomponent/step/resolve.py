@@ -18,9 +18,9 @@ from ktcomponent.step.plan import Plan
 from ktcomponent.study.binding import kept_oracle
 from ktcomponent.study.state import StudyState
 from ktcomponent.tuners.base_tuner import BaseTuner
+from ktcomponent.tuners.continuing import ContinuingTuner
 from ktcomponent.tuners.function_tuner import FunctionTuner
 from ktcomponent.tuners.hypermodel import HyperModel
-from ktcomponent.tuners.tuner import Tuner
 
 
 def load_object(path: str, option: str) -> Any:
@@ -124,7 +124,7 @@ def make_tuner(plan: Plan, state: StudyState | None) -> BaseTuner:
             )
         named = named()
     if isinstance(named, HyperModel):
-        return Tuner(make_oracle(plan, state), named)
+        return ContinuingTuner(make_oracle(plan, state), named)
     if not callable(named) or isinstance(named, type):
         raise ConfigurationError(
             f"--hypermodel {plan.hypermodel!r} is a {type(named).__name__}. Expected a function, a HyperModel or a "

@@ -11,14 +11,14 @@ from ktcomponent.errors import FatalTypeError
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.trial import Trial
+from ktcomponent.tuners.continuing import ContinuingTuner
 from ktcomponent.tuners.results import is_number
-from ktcomponent.tuners.tuner import Tuner
 
 MODEL = "model"
 BLACK_BOX = "black box"
 
 
-class FunctionTuner(Tuner):
+class FunctionTuner(ContinuingTuner):
     """Tunes `build(hp) -> model` or `objective(hp, **kwargs) -> float | dict`.
 
     Which of the two it is shows the first time the function runs, in a claimed trial, and is kept in the

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles import HyperbandOracle
-from ktcomponent.trial import Trial
-from ktcomponent.tuners.tuner import Tuner, refuse_oracle
-
-EARLIER_TRIAL = "tuner/trial_id"
+from ktcomponent.tuners.continuing import ContinuingTuner
+from ktcomponent.tuners.tuner import refuse_oracle
 
 
-class Hyperband(Tuner):
+class Hyperband(ContinuingTuner):
     """Hyperband over Keras models: a trial that goes on begins with the model of the earlier one.
 
     Args:
@@ -53,29 +50,3 @@ class Hyperband(Tuner):
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
         super().__init__(oracle, hypermodel, **kwargs)
-
-    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
-        """Trains from "tuner/initial_epoch" to "tuner/epochs"; the `epochs` given to `search` don't count."""
-        return super().run_trial(trial, *args, **{**kwargs, **epochs_of(trial.hyperparameters)})
-
-    def _build_hypermodel(self, hp: HyperParameters) -> Any:
-        model = super()._build_hypermodel(hp)
-        earlier = hp.values.get(EARLIER_TRIAL)
-        if earlier is not None:
-            self._load_weights(model, self.oracle.get_trial(earlier))
-            self._forget_files(earlier)
-        return model
-
-    def load_model(self, trial: Trial) -> Any:
-        # The trial's own weights, so those with which it began aren't needed.
-        alone = copy.copy(trial)
-        alone.hyperparameters = trial.hyperparameters.copy()
-        alone.hyperparameters.values.pop(EARLIER_TRIAL, None)
-        return super().load_model(alone)
-
-
-def epochs_of(hp: HyperParameters) -> dict[str, int]:
-    """The arguments of `fit` that make a trial train as long as its round says; none for other oracles."""
-    if "tuner/epochs" not in hp.values:
-        return {}
-    return {"epochs": hp.values["tuner/epochs"], "initial_epoch": hp.values["tuner/initial_epoch"]}

@@ -16,13 +16,43 @@ from ktcomponent.tuners.base_tuner import BaseTuner
 
 MODEL = "model.skops"
 
+TRUSTED_TYPES = (
+    "sklearn._loss.loss.HalfTweedieLossIdentity",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+    *(
+        f"sklearn.gaussian_process.kernels.{name}"
+        for name in (
+            "ConstantKernel",
+            "DotProduct",
+            "Exponentiation",
+            "ExpSineSquared",
+            "Matern",
+            "Product",
+            "RBF",
+            "RationalQuadratic",
+            "Sum",
+            "WhiteKernel",
+        )
+    ),
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+)
+"""Parts of scikit-learn's own estimators that skops leaves to its caller: they hold data and run no code."""
+
 
 class SklearnTuner(BaseTuner):
     """Tunes scikit-learn estimators and pipelines by cross-validation.
 
     The score of a trial is the mean over the folds, under the name "score"; the model that is kept was fitted to all
-    the data. It is stored with skops: loading it runs no code but that of types that skops knows (those of
-    scikit-learn, NumPy and SciPy) and of `trusted_types`.
+    the data. It is stored with skops, never pickled: loading it makes objects of no other types than those that skops
+    trusts (most of scikit-learn, NumPy and SciPy), `TRUSTED_TYPES` (parts of scikit-learn) and `trusted_types`.
 
     Args:
         oracle: Its objective is `Objective("score", "max")`.
@@ -67,7 +97,7 @@ class SklearnTuner(BaseTuner):
         self.scoring = scoring
         self.metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics] if metrics else []
         self.cv = cv or sklearn.model_selection.KFold(5, shuffle=True, random_state=1)
-        self.trusted_types = list(trusted_types)
+        self.trusted_types = [*TRUSTED_TYPES, *trusted_types]
         super().__init__(oracle=oracle, hypermodel=hypermodel, **kwargs)
 
     def search(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> None:

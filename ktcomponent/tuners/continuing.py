@@ -1,0 +1,42 @@
+"""`ContinuingTuner`: for oracles whose trials go on with the model of an earlier trial, as Hyperband's do."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.trial import Trial
+from ktcomponent.tuners.tuner import Tuner
+
+EARLIER_TRIAL = "tuner/trial_id"
+
+
+class ContinuingTuner(Tuner):
+    """Follows "tuner/epochs", "tuner/initial_epoch" and "tuner/trial_id" where a trial has them.
+
+    See `HyperbandOracle` for what they mean; with other oracles this is a `Tuner`.
+    """
+
+    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
+        """Trains from the trial's initial epoch to its last; the `epochs` given to `search` don't count then."""
+        values = trial.hyperparameters.values
+        if "tuner/epochs" in values:
+            kwargs["epochs"] = values["tuner/epochs"]
+            kwargs["initial_epoch"] = values["tuner/initial_epoch"]
+        return super().run_trial(trial, *args, **kwargs)
+
+    def _build_hypermodel(self, hp: HyperParameters) -> Any:
+        model = super()._build_hypermodel(hp)
+        earlier = hp.values.get(EARLIER_TRIAL)
+        if earlier is not None:
+            self._load_weights(model, self.oracle.get_trial(earlier))
+            self._forget_files(earlier)
+        return model
+
+    def load_model(self, trial: Trial) -> Any:
+        # The trial's own weights, so those with which it began aren't needed.
+        alone = copy.copy(trial)
+        alone.hyperparameters = trial.hyperparameters.copy()
+        alone.hyperparameters.values.pop(EARLIER_TRIAL, None)
+        return super().load_model(alone)
