@@ -112,3 +112,30 @@ def test_an_export_in_the_place_of_another_leaves_nothing_of_it(commands):
     storage.put("manifest.json", json.dumps(manifest).encode())
     exported(commands)
     assert storage.get("model_2.keras") is None
+
+
+@pytest.mark.slow
+def test_a_savedmodel_is_added_when_asked(commands):
+    import models
+    import numpy as np
+    import tensorflow as tf
+
+    user = ("--hypermodel", "models:build", "--search-args", "models:load")
+    oracle = json.dumps({"objective": "val_loss", "max_trials": 1, "seed": 1})
+    code, output = commands.run("step", "--study", commands.study, *user, "--oracle", oracle)
+    assert code == 0, output
+    storage, manifest, _ = exported(commands, *user, "--saved-model")
+    (model,) = manifest["models"]
+    assert (model["file"], model["saved_model"]) == ("model_1.keras", "model_1.saved_model")
+    for file in manifest["files"]:
+        assert hashlib.sha256(storage.get(file["name"])).hexdigest() == file["sha256"]
+    served = tf.saved_model.load(str(commands.folder / "out" / "model_1.saved_model"))
+    x, y = models.load()[1]["validation_data"]
+    error = np.mean((np.array(served.serve(tf.constant(x))) - y) ** 2)
+    assert np.isclose(error, model["score"], rtol=1e-4)
+
+
+def test_a_savedmodel_needs_a_hypermodel(commands):
+    commands.step("--oracle", ORACLE)
+    code, output = commands.run("export", commands.study, "--saved-model")
+    assert (code, "--hypermodel" in output) == (2, True)
