@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 import sys
 
-from benchmarks import study_cost
+from benchmarks import engine_overhead, study_cost
 
 
 def main() -> int:
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}\n")
-    return 0 if study_cost.main() else 1
+    kept = [benchmark.main() for benchmark in (study_cost, engine_overhead)]
+    return 0 if all(kept) else 1
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ktcomponent.console import say
 from ktcomponent.errors import ConfigurationError, TooFewTrials
 from ktcomponent.objective import create_objective
 from ktcomponent.step.plan import Plan
@@ -157,7 +158,9 @@ def _write_models(
         written = tuner.export_model(
             tuner.oracle.trials[trial_id], folder, f"model_{rank}", saved_model=saved_model
         )
-        if written is not None:
+        if written is None:
+            say(f"Trial {trial_id} has files and no model that can be exported.")
+        else:
             models.append({**written, "trial": trial_id, "score": state.trials[trial_id]["score"]})
     return models
 

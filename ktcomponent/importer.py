@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import tempfile
@@ -15,7 +16,7 @@ from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles import BayesianOptimizationOracle, HyperbandOracle
 from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.oracles.registry import class_name, create_oracle
-from ktcomponent.storage import Storage, open_storage
+from ktcomponent.storage import LocalStorage, Storage, open_storage
 from ktcomponent.study import Study, StudyLedger, Writer, artifacts, incarnations
 from ktcomponent.study.binding import create
 from ktcomponent.study.entry import plain
@@ -68,8 +69,10 @@ def import_project(folder: str, to: str, oracle: Mapping[str, Any]) -> Study:
     _check(project, made)
     target = open_storage(to)
     target.check_writable()
-    writer = Writer(incarnations.new_owner(), incarnations.new_incarnation())
-    source = {"source": project.storage.url, "trials": len(project.trials)}
+    # Who goes on with an import is the same owner, so that what was claimed then is freed.
+    source = {"source": project.storage.url, "trials": len(project.trials), "complete": False}
+    owner = f"import-{hashlib.sha256(project.storage.url.encode()).hexdigest()[:16]}"
+    writer = Writer(owner, incarnations.new_incarnation())
     study = Study.find(target)
     if study is None:
         study = create(made, target, writer, {NOTE: source})
@@ -77,9 +80,14 @@ def import_project(folder: str, to: str, oracle: Mapping[str, Any]) -> Study:
         raise ConfigurationError(f"There is a study at {to} already. Import into another place.")
     ledger = StudyLedger(study, made, writer)
     ledger.open()
-    for trial in project.trials:
-        _bring(study, ledger.writer, project, trial)
-    ledger.close("the import is complete", broken_off=True)
+    try:
+        for trial in project.trials:
+            _bring(study, ledger.writer, project, trial)
+        # Until here nobody else claims a trial.
+        ledger.note(NOTE, {**source, "complete": True})
+        ledger.flush()
+    finally:
+        ledger.close("the import ended", broken_off=True)
     return study
 
 
@@ -94,26 +102,59 @@ def read_project(storage: Storage) -> Project:
         raise ConfigurationError(
             f"There is no KerasTuner project at {storage.url}: it has no {ORACLE}. Expected <directory>/<project_name>."
         )
+    started, ended = (_ids(storage, state, name) for name in ("start_order", "end_order"))
     trials = []
-    for number, trial_id in enumerate(state.get("start_order", [])):
+    for number, trial_id in enumerate(started):
         key = f"{_folder_of(trial_id, storage)}/{TRIAL}"
         kept = _read_json(storage, key)
         if kept is None:
             raise ConfigurationError(f"{storage.url}/{key} is missing, although {ORACLE} names that trial.")
         try:
-            trial = Trial.from_state(kept)
-        except (KeyError, TypeError, ValueError) as error:
+            trial = _checked(Trial.from_state(kept))
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise ConfigurationError(f"{storage.url}/{key} is no trial of KerasTuner: {error!r}.") from error
         trial.trial_id, trial.number = trial_id, number
         trials.append(trial)
-    return Project(storage, state, trials, [str(trial_id) for trial_id in state.get("end_order", [])])
+    return Project(storage, state, trials, ended)
+
+
+def _ids(storage: Storage, state: dict[str, Any], name: str) -> list[str]:
+    ids = state.get(name)
+    if not isinstance(ids, list) or len({str(trial_id) for trial_id in ids}) != len(ids):
+        raise ConfigurationError(
+            f"{storage.url}/{ORACLE} is no oracle of KerasTuner: {name} is no list of distinct ids."
+        )
+    for trial_id in ids:
+        _folder_of(trial_id, storage)
+    return ids
+
+
+def _checked(trial: Trial) -> Trial:
+    """The trial, if it holds what KerasTuner writes.
+
+    Raises:
+        ValueError, TypeError: If it doesn't.
+    """
+    statuses = {value for name, value in vars(TrialStatus).items() if name.isupper()}
+    if trial.status not in statuses:
+        raise ValueError(f"unknown status {trial.status!r}")
+    if trial.status == TrialStatus.COMPLETED and not math.isfinite(trial.score):  # type: ignore[arg-type]
+        raise ValueError(f"the score is {trial.score!r}")
+    if not isinstance(trial.best_step, (int, type(None))) or not isinstance(trial.message, (str, type(None))):
+        raise TypeError("best_step must be a whole number and message a text")
+    for name, value in trial.hyperparameters.values.items():
+        if not isinstance(value, (bool, int, float, str)) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
+            raise ValueError(f"the value of {name!r} is {value!r}")
+    return trial
 
 
 def _oracle_of(project: Project, spec: Mapping[str, Any]) -> Oracle:
     try:
         space = HyperParameters.from_config(project.state["hyperparameters"])
         seed = project.state["seed"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ConfigurationError(
             f"{project.storage.url}/{ORACLE} is no oracle of KerasTuner: {error!r}."
         ) from error
@@ -188,7 +229,7 @@ def _bring(study: Study, writer: Writer, project: Project, trial: Trial) -> None
         prefix = _folder_of(trial_id, project.storage)
         for key in project.storage.list(prefix):
             name = key.removeprefix(f"{prefix}/")
-            if name != TRIAL:
+            if name != TRIAL and not _is_link(project.storage, key):
                 project.storage.download(key, folder / name)
         files = artifacts.upload(study.storage, study.state.generation, trial_id, attempt, folder)
     record = [["set", path, plain(trial.to_record())]]
@@ -204,13 +245,18 @@ def _folder_of(trial_id: Any, storage: Storage) -> str:
     return f"trial_{trial_id}"
 
 
+def _is_link(storage: Storage, key: str) -> bool:
+    """Whether a file of a local project is a link, which may lead to what isn't the project's."""
+    return isinstance(storage, LocalStorage) and (storage.root / key).is_symlink()
+
+
 def _read_json(storage: Storage, key: str) -> dict[str, Any] | None:
     data = storage.get(key)
     if data is None:
         return None
     try:
         read = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{storage.url}/{key} is no JSON: {error}.") from error
     if not isinstance(read, dict):
         raise ConfigurationError(f"{storage.url}/{key} is no JSON object.")

@@ -63,6 +63,11 @@ def change(project, **keys):
     path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
 
 
+def change_trial(project, **keys):
+    path = project / "trial_0" / "trial.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+
+
 def test_trials_scores_seed_and_files_are_brought_in(project, tmp_path):
     study = import_project(str(project), str(tmp_path / "study"), SPEC)
     state = Study.open(open_storage(tmp_path / "study")).state
@@ -117,6 +122,40 @@ def test_an_import_that_was_broken_off_goes_on(project, tmp_path, monkeypatch):
     assert state.leases["0"]["attempt"] == 1
 
 
+def test_an_import_that_was_killed_in_an_upload_goes_on_and_nobody_interferes(project, commands, monkeypatch):
+    from ktcomponent import importer
+
+    upload = importer.artifacts.upload
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importer.artifacts, "upload", killed)
+    monkeypatch.setattr(importer.StudyLedger, "close", lambda *_, **__: None)  # killed, so it can't
+    with pytest.raises(KeyboardInterrupt):
+        import_project(str(project), commands.study, SPEC)
+    monkeypatch.undo()
+    assert importer.artifacts.upload is upload
+    (commands.folder / "box.py").write_text("def box(hp):\n    return {'loss': hp.Float('x', 0, 1)}\n")
+    code, output = commands.step(hypermodel="box:box")
+    assert code == 75, output
+    assert "import" in output
+    state = import_project(str(project), commands.study, SPEC).state
+    assert [(t["status"], t["values"]["x"]) for t in state.trials.values()] == [
+        ("COMPLETED", 0.25),
+        ("FAILED", 0.5),
+        ("RUNNING", 0.75),
+    ]
+    assert commands.step(hypermodel="box:box")[0] == 0
+
+
+def test_a_link_in_a_project_is_not_followed(project, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    (project / "trial_0" / "linked").symlink_to(tmp_path / "secret")
+    state = import_project(str(project), str(tmp_path / "study"), SPEC).state
+    assert [f["name"] for f in state.leases["0"]["files"]] == ["checkpoint.weights.h5"]
+
+
 def test_a_study_that_is_there_is_left_alone(project, commands):
     commands.step("--batch-size", "1", "--oracle", '{"max_trials": 4}')
     before = commands.open().state.seq
@@ -155,6 +194,15 @@ def test_another_oracle_is_refused_and_nothing_is_written(project, tmp_path, spe
         (lambda p: change(p, start_order=[["0"]]), "no trial's id"),
         (lambda p: change(p, start_order=[".."]), "no trial's id|not a usable name|missing"),
         (lambda p: change(p, seed="x"), "seed"),
+        (lambda p: change(p, start_order=None), "start_order is no list"),
+        (lambda p: change(p, end_order=5), "end_order is no list"),
+        (lambda p: change(p, start_order=["0", "1", "1"]), "distinct"),
+        (lambda p: change_trial(p, score="abc"), "no trial of KerasTuner"),
+        (lambda p: change_trial(p, metrics=[]), "no trial of KerasTuner"),
+        (lambda p: change_trial(p, status="DONE"), "unknown status"),
+        (lambda p: change_trial(p, best_step={"a": 1}), "best_step"),
+        (lambda p: change_trial(p, score=float("nan")), "score is nan"),
+        (lambda p: (p / "trial_1" / "trial.json").write_text("[" * 100000), "no JSON"),
     ],
 )
 def test_what_is_no_project_is_refused_with_one_message(project, tmp_path, commands, spoil, message):

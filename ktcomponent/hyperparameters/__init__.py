@@ -2,7 +2,7 @@
 
 from ktcomponent.hyperparameters.conditions import Condition, Parent
 from ktcomponent.hyperparameters.container import HyperParameters
-from ktcomponent.hyperparameters.types import Boolean, Choice, Fixed, Float, HyperParameter, Int
+from ktcomponent.hyperparameters.types import Boolean, Choice, Fixed, Float, HyperParameter, Int, position
 
 __all__ = [
     "Boolean",
@@ -14,4 +14,5 @@ __all__ = [
     "HyperParameters",
     "Int",
     "Parent",
+    "position",
 ]

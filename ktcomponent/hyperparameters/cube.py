@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ktcomponent.hyperparameters.container import HyperParameters
-from ktcomponent.hyperparameters.types import Choice, Fixed, HyperParameter
+from ktcomponent.hyperparameters.types import Choice, Fixed, HyperParameter, position
 
 Matrix = npt.NDArray[np.float64]
 
@@ -55,8 +55,8 @@ def _width(hp: HyperParameter) -> int:
 def _coordinates(hp: HyperParameter, values: Mapping[str, Any], width: int) -> Any:
     known = hp.name in values and all(condition.is_active(values) for condition in hp.conditions)
     if width == 1:
-        return hp.value_to_prob(values[hp.name]) if known else INACTIVE
+        return position(hp, values[hp.name]) if known else INACTIVE
     corner = np.full(width, 0.0)
-    if known and isinstance(hp, Choice):
+    if known and isinstance(hp, Choice) and values[hp.name] in hp.values:
         corner[hp.values.index(values[hp.name])] = math.sqrt(0.5)
     return corner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 from ktcomponent.hyperparameters import conditions as conditions_module
 from ktcomponent.hyperparameters import encoding
@@ -302,7 +302,9 @@ class Int(_Numerical):
 
     @property
     def legal_values(self) -> Sequence[int]:
-        return range(self.min_value, self.max_value + 1) if self.step is None else list(self.values)
+        if self.sampling == "linear" or self.step is None:
+            return range(self.min_value, self.max_value + 1, self.step or 1)
+        return list(dict.fromkeys(self.values))
 
     def prob_to_value(self, prob: float) -> int:
         if self.step is not None:
@@ -354,7 +356,9 @@ class Float(_Numerical):
 
     @property
     def legal_values(self) -> Sequence[float] | None:
-        return None if self.step is None and self.min_value < self.max_value else super().legal_values
+        if self.step is None:
+            return None if self.min_value < self.max_value else [self.min_value]
+        return _Steps(self.min_value, self.max_value, self.step, self.sampling)
 
     def prob_to_value(self, prob: float) -> float:
         if self.step is not None:
@@ -370,6 +374,54 @@ class Float(_Numerical):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "default": self.default}
+
+
+class _Steps(Sequence[float]):
+    """The values of a stepped range, worked out when they are asked for: there may be a great many."""
+
+    def __init__(self, lo: float, hi: float, step: float, sampling: str) -> None:
+        self._steps = lo, hi, step, sampling
+        self._length = encoding.count_steps(*self._steps)
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[float]: ...
+
+    def __getitem__(self, index: int | slice) -> float | list[float]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._length))]
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        return encoding.step_value(index, *self._steps)
+
+    def index(self, value: Any, *_: Any) -> int:
+        lo, hi, _step, sampling = self._steps
+        if isinstance(value, (int, float)) and lo <= value <= hi and (value > 0 or sampling == "linear"):
+            index = encoding.nearest_step(value, *self._steps)
+            if self[index] == value:
+                return index
+        raise ValueError(f"{value!r} is not in the range")
+
+    def __contains__(self, value: object) -> bool:
+        try:
+            self.index(value)
+        except ValueError:
+            return False
+        return True
+
+
+def position(hp: HyperParameter, value: Any) -> float:
+    """Where a value lies in its domain, in [0, 1]; a value from outside at the nearest end, or 0.5 where there is
+    none. What a study holds may be from outside: a default off the steps, a domain that depends on other values."""
+    try:
+        return min(max(hp.value_to_prob(value), 0.0), 1.0)
+    except (ValueError, TypeError, ArithmeticError):
+        return 0.5
 
 
 def _whole(value: Any, argument: str, name: str) -> int:

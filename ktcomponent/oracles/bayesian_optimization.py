@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ktcomponent.errors import ConfigurationError
-from ktcomponent.hyperparameters import Fixed, HyperParameters
-from ktcomponent.oracles.oracle import RUNNING, STOPPED, Oracle, Proposal, require_count
+from ktcomponent.hyperparameters import Boolean, Fixed, HyperParameters, position
+from ktcomponent.oracles.oracle import RUNNING, STOPPED, Oracle, Proposal, optional_count
 from ktcomponent.oracles.random_numbers import uniform
 from ktcomponent.trial import Trial, TrialStatus
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ktcomponent.hyperparameters.cube import Cube
     from ktcomponent.oracles.gaussian_process import GaussianProcess
 
@@ -22,7 +20,7 @@ SPREAD = 1000
 """Candidates drawn from the whole space."""
 NEAR = ((0.2, 60), (0.05, 60), (0.0125, 60))
 """Then, around the best five so far: (largest step in the unit interval, how many)."""
-MOST_TRIALS = 400
+MOST_TRIALS = 200
 """The process is fitted to so many trials at most: the better half of them the best, the other the newest."""
 
 
@@ -72,13 +70,14 @@ class BayesianOptimizationOracle(Oracle):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
-        require_count("num_initial_points", num_initial_points, least=1, optional=True)
         for name, number in (("alpha", alpha), ("beta", beta)):
             if isinstance(number, bool) or not isinstance(number, (int, float)) or number < 0:
                 raise ConfigurationError(f"`{name}` must be a number of at least 0, got {number!r}.")
-        self.num_initial_points = num_initial_points
+        self.num_initial_points = optional_count("num_initial_points", num_initial_points)
         self.alpha = alpha
         self.beta = beta
+        self._values_matter = True
+        self._fitted: tuple[Any, GaussianProcess] | None = None
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -92,10 +91,21 @@ class BayesianOptimizationOracle(Oracle):
         del trial_id
         completed = sum(t.status == TrialStatus.COMPLETED for t in self.trials.values())
         tuned = sum(not isinstance(hp, Fixed) for hp in self.hyperparameters.space)
-        if tuned == 0 or completed < (self.num_initial_points or max(3 * len(self.hyperparameters.space), 3)):
+        if (
+            not self._values_matter
+            or tuned == 0
+            or completed < (self.num_initial_points or max(3 * len(self.hyperparameters.space), 3))
+        ):
             return self._random_populate_space()
         values = self._best_candidate()
         return self._random_populate_space() if values is None else {"status": RUNNING, "values": values}
+
+    def next_status(self) -> str:
+        self._values_matter = False
+        try:
+            return super().next_status()
+        finally:
+            self._values_matter = True
 
     def _random_populate_space(self) -> Proposal:
         values = self._random_values()
@@ -135,20 +145,29 @@ class BayesianOptimizationOracle(Oracle):
         return None if best is None else candidates[best]
 
     def _fit(self, cube: Cube) -> GaussianProcess:
+        """The process of all ended trials, with the running ones turning out as expected."""
         import numpy as np
 
         from ktcomponent.oracles.gaussian_process import GaussianProcess
 
         sign = -1.0 if self.objective.direction == "max" else 1.0
-        trials = [
-            t for t in self.trials.values() if t.status == TrialStatus.COMPLETED and t.score is not None
-        ]
-        if len(trials) > MOST_TRIALS:
-            ranked = sorted(trials, key=lambda t: (sign * (t.score or 0.0), t.number or 0))
-            kept = {id(t) for t in [*ranked[: MOST_TRIALS // 2], *trials[-MOST_TRIALS // 2 :]]}
-            trials = [t for t in trials if id(t) in kept]
-        y: np.typing.NDArray[np.float64] = np.array([sign * (t.score or 0.0) for t in trials])
-        process = GaussianProcess(cube.encode([t.hyperparameters.values for t in trials]), y, self.alpha)
+        completed = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
+        scores = _clipped(np.array([sign * (t.score or 0.0) for t in completed]))
+        known = list(zip(completed, scores.tolist(), strict=True))
+        # A trial that failed is as bad as the worst that did not, so its neighbourhood is avoided.
+        failed = [t for t in self.trials.values() if t.status == TrialStatus.FAILED]
+        known += [(t, float(scores.max())) for t in failed]
+        known.sort(key=lambda pair: pair[0].number or 0)
+        if len(known) > MOST_TRIALS:
+            ranked = sorted(known, key=lambda pair: (pair[1], pair[0].number or 0))
+            kept = {t.trial_id for t, _ in [*ranked[: MOST_TRIALS // 2], *known[-MOST_TRIALS // 2 :]]}
+            known = [pair for pair in known if pair[0].trial_id in kept]
+        # Between two proposals nothing may have ended, and after a lost race the same is asked again.
+        key = ([(t.trial_id, y) for t, y in known], [hp.domain() for hp in cube.tuned], self.alpha)
+        if self._fitted is None or self._fitted[0] != key:
+            X = cube.encode([t.hyperparameters.values for t, _ in known])
+            self._fitted = key, GaussianProcess(X, np.array([y for _, y in known]), self.alpha)
+        process = self._fitted[1]
         running = [
             t.hyperparameters.values
             for t in self.trials.values()
@@ -173,12 +192,28 @@ class BayesianOptimizationOracle(Oracle):
             u = uniform(self.seed, len(self.trials), self._candidate, hp.name)
             if step < 1.0 and hp.name in centre:
                 v = uniform(self.seed, len(self.trials), self._candidate, hp.name, "which")
-                ordered = getattr(hp, "ordered", True)
-                if v < 0.5 or (not ordered and v < 0.8):
+                category = isinstance(hp, Boolean) or not getattr(hp, "ordered", True)
+                if v < 0.5 or (category and v < 0.8):
                     values[hp.name] = centre[hp.name]
                     continue
-                if ordered:
-                    u = min(max(hp.value_to_prob(centre[hp.name]) + step * (2.0 * u - 1.0), 0.0), 1.0)
+                if not category:
+                    # Far enough to leave the cell of a discrete value.
+                    legal = hp.legal_values
+                    reach = step if legal is None else max(step, 1.5 / len(legal))
+                    u = min(max(position(hp, centre[hp.name]) + reach * (2.0 * u - 1.0), 0.0), 1.0)
             values[hp.name] = hp.prob_to_value(u)
         self._candidate += 1
         return values
+
+
+def _clipped(scores: Any) -> Any:
+    """Scores (smaller is better) of which none is much worse than the better half, so that one that diverged
+    does not hide the differences between the others."""
+    import numpy as np
+
+    middle = np.median(scores)
+    spread = middle - scores.min()
+    if spread <= 0:
+        worse = scores[scores > middle] - middle
+        spread = worse.min() if worse.size else 1.0
+    return np.minimum(scores, middle + 3.0 * spread)

@@ -48,10 +48,16 @@ class GaussianProcess:
         squares = (X[:, None, :] - X[None, :, :]) ** 2
         start = np.append(np.full(d, self._log_prior_mean), _NOISE_LOG_MEAN)
         bounds = [(math.log(0.005), math.log(1e4))] * d + [(math.log(1e-8), 0.0)]
-        starts = [start, np.append(np.full(d, math.log(0.3)), _NOISE_LOG_MEAN)]
+        starts = [start, np.append(np.full(d, math.log(0.3)), _NOISE_LOG_MEAN)][: 2 if len(X) < 60 else 1]
         found = [
             optimize.minimize(
-                self._negative_log_posterior, s, args=(squares,), jac=True, method="L-BFGS-B", bounds=bounds
+                self._negative_log_posterior,
+                s,
+                args=(squares,),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options={"maxiter": 50},
             )
             for s in starts
         ]

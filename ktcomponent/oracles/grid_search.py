@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ktcomponent.hyperparameters import HyperParameter, HyperParameters
+from ktcomponent.hyperparameters import HyperParameter, HyperParameters, Int
 from ktcomponent.oracles.odometer import Odometer
 from ktcomponent.oracles.oracle import IDLE, RUNNING, STOPPED, Oracle, Proposal
 
@@ -70,4 +70,33 @@ class GridSearchOracle(Oracle):
 
 def axis(hp: HyperParameter) -> Sequence[Any]:
     """The values of a grid, the default first."""
-    return list(dict.fromkeys([hp.default, *hp.values]))
+    legal = hp.legal_values
+    on_a_scale = isinstance(hp, Int) and hp.step is None
+    return _DefaultFirst(hp.default, list(hp.values) if legal is None or on_a_scale else legal)
+
+
+class _DefaultFirst(Sequence[Any]):
+    """Values in order but for one that comes first; nothing is listed, since there may be a great many."""
+
+    def __init__(self, default: Any, values: Sequence[Any]) -> None:
+        self._default = default
+        self._values = values
+        # Where the default is left out of its place; past the end where it has none.
+        self._gap = values.index(default) if default in values else len(values)
+
+    def __len__(self) -> int:
+        return len(self._values) + (self._gap == len(self._values))
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self._default if index == 0 else self._values[index - 1 + (index - 1 >= self._gap)]
+
+    def index(self, value: Any, *_: Any) -> int:
+        if value == self._default:
+            return 0
+        place = self._values.index(value)
+        return place + (place < self._gap)
+
+    def __contains__(self, value: object) -> bool:
+        return value == self._default or value in self._values

@@ -13,7 +13,7 @@ from typing import Any
 
 from ktcomponent.errors import ConfigurationError
 from ktcomponent.hyperparameters import HyperParameters
-from ktcomponent.oracles.oracle import IDLE, RUNNING, STOPPED, Oracle, Proposal, require_count
+from ktcomponent.oracles.oracle import IDLE, RUNNING, STOPPED, Oracle, Proposal, count, optional_count
 from ktcomponent.trial import Trial, TrialStatus
 
 
@@ -59,6 +59,7 @@ class HyperbandOracle(Oracle):
     """
 
     fixed_settings = ("objective", "max_epochs", "factor")
+    limits = ("hyperband_iterations", "max_consecutive_failed_trials")
 
     def __init__(
         self,
@@ -82,14 +83,12 @@ class HyperbandOracle(Oracle):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
-        require_count("max_epochs", max_epochs, least=1)
         if isinstance(factor, bool) or not isinstance(factor, (int, float)) or factor < 2:
             raise ConfigurationError(f"`factor` must be a number of at least 2, got {factor!r}.")
-        require_count("hyperband_iterations", hyperband_iterations, least=0, optional=True)
-        self.max_epochs = max_epochs
+        self.max_epochs = count("max_epochs", max_epochs)
         self.min_epochs = 1
         self.factor = factor
-        self.hyperband_iterations = hyperband_iterations or None
+        self.hyperband_iterations = optional_count("hyperband_iterations", hyperband_iterations, 0) or None
 
     def settings(self) -> dict[str, Any]:
         settings = super().settings()

@@ -24,7 +24,13 @@ class Odometer:
 
     def __init__(self, space: HyperParameters, axis: Callable[[HyperParameter], Sequence[Any]]) -> None:
         self._hyperparameters = list(space.space)
-        self._axis = axis
+        self._make_axis = axis
+        self._axes: dict[int, Sequence[Any]] = {}
+
+    def _axis(self, hp: HyperParameter) -> Sequence[Any]:
+        if id(hp) not in self._axes:
+            self._axes[id(hp)] = self._make_axis(hp)
+        return self._axes[id(hp)]
 
     def first(self) -> Values:
         """The combination of all first values."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import numbers
 import secrets
 import threading
 from collections import defaultdict
@@ -67,6 +68,9 @@ class Oracle:
     fixed_settings: tuple[str, ...] = ("objective",)
     """Settings that never change in a study: with another value it is another search."""
 
+    limits: tuple[str, ...] = ("max_trials", "max_consecutive_failed_trials")
+    """Settings that end a search; it goes on when one of them is raised."""
+
     def __init__(
         self,
         objective: Any = None,
@@ -83,20 +87,19 @@ class Oracle:
             raise ConfigurationError(
                 f"With `{name}=False` the search space must be given by the `hyperparameters` argument."
             )
-        require_count("max_trials", max_trials, least=1, optional=True)
-        require_count("seed", seed, least=None, optional=True)
-        require_count("max_retries_per_trial", max_retries_per_trial, least=0)
-        require_count("max_consecutive_failed_trials", max_consecutive_failed_trials, least=1)
+        seed = optional_count("seed", seed, least=None)
         self.objective = create_objective(objective)
-        self.max_trials = max_trials
+        self.max_trials = optional_count("max_trials", max_trials)
         self.hyperparameters = hyperparameters or HyperParameters()
         self.allow_new_entries = allow_new_entries
         self.tune_new_entries = tune_new_entries
         # A drawn seed gives way to the one that a study keeps.
         self._seed_is_drawn = seed is None
         self.seed: int = secrets.randbits(31) if seed is None else seed
-        self.max_retries_per_trial = max_retries_per_trial
-        self.max_consecutive_failed_trials = max_consecutive_failed_trials
+        self.max_retries_per_trial = count("max_retries_per_trial", max_retries_per_trial, least=0)
+        self.max_consecutive_failed_trials = count(
+            "max_consecutive_failed_trials", max_consecutive_failed_trials
+        )
         self.overridden = [hp.name for hp in self.hyperparameters.space]
 
         self.trials: dict[str, Trial] = {}
@@ -162,6 +165,10 @@ class Oracle:
     # The older names, for subclasses that call them through `super()`.
     _populate_space = populate_space
     _score_trial = score_trial
+
+    def next_status(self) -> str:
+        """What `create_trial` would answer, on an oracle that is thrown away afterwards."""
+        return self.create_trial("peek").status
 
     def planned_trials(self) -> int | None:
         """How many trials the configuration implies, or None where it sets no number."""
@@ -416,7 +423,8 @@ class Oracle:
         self._retry_queue = [t.trial_id for t in trials if t.status == TrialStatus.INVALID]
         self._id_to_hash.clear()
         for trial in trials:
-            self._id_to_hash[trial.trial_id] = self._compute_values_hash(trial.hyperparameters.values)
+            values = self._tuned(trial.hyperparameters.values)
+            self._id_to_hash[trial.trial_id] = self._compute_values_hash(values)
         self._tried_so_far = {h for h in self._id_to_hash.values() if h is not None}
 
     def _trial_of(self, trial_id: str, record: Mapping[str, Any]) -> Trial:
@@ -471,14 +479,14 @@ class Oracle:
         A function of the seed, the number of trials and the draws made for this trial so far.
         """
         for _ in range(self._max_collisions + 1):
-            hps = HyperParameters()
+            values: dict[str, Any] = {}
             for hp in self.hyperparameters.space:
-                hps.merge([hp])
-                if hps.is_active(hp):
-                    hps.values[hp.name] = hp.prob_to_value(self._draw(hp))
+                # Of several with one name that are active at a time the first counts, as when a model asks.
+                if hp.name not in values and all(c.is_active(values) for c in hp.conditions):
+                    values[hp.name] = hp.prob_to_value(self._draw(hp))
             self._candidate += 1
-            if not self._duplicate(hps.values):
-                return hps.values
+            if not self._duplicate(values):
+                return values
         return self._first_untried()
 
     def _draw(self, hp: HyperParameter) -> float:
@@ -504,7 +512,13 @@ class Oracle:
         return values
 
     def _duplicate(self, values: Mapping[str, Any]) -> bool:
-        return self._compute_values_hash(values) in self._tried_so_far
+        return self._compute_values_hash(self._tuned(values)) in self._tried_so_far
+
+    def _tuned(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The values by which trials are told apart: not those of new entries that aren't tuned."""
+        if self.tune_new_entries:
+            return values
+        return {hp.name: values[hp.name] for hp in self.hyperparameters.space if hp.name in values}
 
     def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
         text = "".join(f"{name}={values[name]}" for name in sorted(values))
@@ -513,7 +527,7 @@ class Oracle:
     def _record_values(self, trial: Trial) -> None:
         trial.hyperparameters.ensure_active_values()
         before = self._id_to_hash[trial.trial_id]
-        now = self._compute_values_hash(trial.hyperparameters.values)
+        now = self._compute_values_hash(self._tuned(trial.hyperparameters.values))
         self._id_to_hash[trial.trial_id] = now
         if before is not None and before != now and before not in self._id_to_hash.values():
             self._tried_so_far.discard(before)
@@ -551,9 +565,21 @@ def _update_arguments(
     return trial_id, metrics, step
 
 
-def require_count(name: str, value: Any, least: int | None, optional: bool = False) -> None:
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
+def count(name: str, value: Any, least: int | None = 1) -> int:
+    """An argument that counts something, as an int.
+
+    Raises:
+        ConfigurationError: If it is no whole number, or less than `least`.
+    """
+    whole = isinstance(value, numbers.Integral) or (
+        isinstance(value, numbers.Real) and float(value).is_integer()
+    )
+    if isinstance(value, bool) or not whole or (least is not None and value < least):
         bound = "" if least is None else f" of at least {least}"
         raise ConfigurationError(f"`{name}` must be a whole number{bound}, got {value!r}.")
+    return int(value)
+
+
+def optional_count(name: str, value: Any, least: int | None = 1) -> int | None:
+    """Like `count`; None stays None."""
+    return None if value is None else count(name, value, least)

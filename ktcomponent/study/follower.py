@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+from ktcomponent.errors import StudyNotFound
+from ktcomponent.storage import Storage
 from ktcomponent.study.ledger import StudyLedger
+from ktcomponent.study.study import Study
 from ktcomponent.trial import Trial, TrialStatus
 
 
@@ -56,3 +60,18 @@ class FollowerLedger(StudyLedger):
 
     def go_on_after_failures(self) -> None:
         pass
+
+
+def wait_for_study(storage: Storage, timeout_s: float = 600.0) -> None:
+    """Waits until the chief has created the study.
+
+    Raises:
+        StudyNotFound: If it has not within `timeout_s` seconds.
+    """
+    end = time.monotonic() + timeout_s
+    while Study.find(storage) is None:
+        if time.monotonic() >= end:
+            raise StudyNotFound(
+                f"There is no study at {storage.url} after {timeout_s:g} s. Does the job's chief run?"
+            )
+        time.sleep(0.2)

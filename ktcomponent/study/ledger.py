@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ktcomponent.errors import Fenced, KtcomponentError
+from ktcomponent.errors import Fenced, KtcomponentError, Refused
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.metrics import MetricsTracker
 from ktcomponent.oracles.oracle import Oracle
@@ -175,7 +175,7 @@ class StudyLedger:
             return TrialStatus.RUNNING
         self.oracle.bind(None)
         try:
-            status = self.oracle.create_trial("peek").status
+            status = self.oracle.next_status()
         finally:
             self.oracle.bind(self)
             self._restart()
@@ -198,7 +198,8 @@ class StudyLedger:
             kept = state.config["oracle"]
             changed = {key: value for key, value in settings.items() if kept.get(key) != value}
             patch: Patch = [["set", ["config", "oracle", key], value] for key, value in changed.items()]
-            reopen = any(_raised(kept.get(key), value) for key, value in changed.items())
+            limits = {key: value for key, value in changed.items() if key in self.oracle.limits}
+            reopen = any(_raised(kept.get(key), value) for key, value in limits.items())
             if reopen and state.stop is not None and state.stop.get("failures"):
                 self.oracle.forgive_failures()
             patch += self._difference([])
@@ -274,6 +275,10 @@ class StudyLedger:
             outcome[:] = [_empty(TrialStatus.STOPPED)]
             if state.stop is not None:
                 return None
+            if state.config.get("import", {}).get("complete") is False:
+                raise Refused(
+                    f"An import into the study {self.study.url} has not been completed. Run `ktcomponent import` again."
+                )
             for trial_id in state.free():
                 self._renew(trial_id)
                 given_back = self.oracle.trials[trial_id]
@@ -329,6 +334,8 @@ class StudyLedger:
             if tried:
                 self._restart()
             tried = True
+            # Whatever is decided, the oracle has seen what others committed before.
+            self._sync()
             draft = decide(state)
             if draft is not None:
                 draft.patch += self._taken_along(state)

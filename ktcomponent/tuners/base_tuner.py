@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 import traceback
@@ -23,12 +24,13 @@ from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.storage import open_storage
 from ktcomponent.study import StudyLedger, Writer, artifacts, incarnations, layout
 from ktcomponent.study.binding import bind, check_domains
-from ktcomponent.study.follower import FollowerLedger
+from ktcomponent.study.follower import FollowerLedger, wait_for_study
 from ktcomponent.study.watch import Watch
 from ktcomponent.trial import Trial, TrialStatus
 from ktcomponent.tuners import results as results_module
 from ktcomponent.tuners.host import Host, Limits, current_host
 from ktcomponent.tuners.hypermodel import get_hypermodel
+from ktcomponent.tuners.keras_support import write_model
 from ktcomponent.tuners.progress import Progress, values_text
 
 HISTORY = "history.json"
@@ -84,6 +86,10 @@ class BaseTuner:
             overwrite = False
         if self._is_step and self._host.writes:
             self._host.storage.check_writable()
+        if not oracle.should_report:
+            # Of the workers that train one model together the chief alone creates, resets and changes the study.
+            overwrite = False
+            wait_for_study(self._host.storage)
         self._ledger: StudyLedger = bind(
             oracle,
             self._host.storage,
@@ -91,7 +97,7 @@ class BaseTuner:
             overwrite=overwrite,
             study_wins=self._host.study_wins,
             is_open=self._is_step,
-            writes=self._host.writes,
+            writes=self._host.writes and oracle.should_report,
             discover=self._discover,
         )
         if not oracle.should_report:
@@ -151,10 +157,16 @@ class BaseTuner:
             saved_model: Whether to write a TensorFlow SavedModel too.
 
         Returns:
-            The names of what was written in the folder, `{"file": ...}`; None where the trial has no model.
+            The names of what was written in the folder, `{"file": ...}`; None where the trial has no model, or
+            `load_model` is overridden and gives none of Keras.
         """
-        del trial, folder, name, saved_model
-        return None
+        if type(self).load_model is BaseTuner.load_model:
+            return None
+        model = self.load_model(trial)
+        keras = sys.modules.get("keras")
+        if keras is None or not isinstance(model, keras.Model):
+            return None
+        return write_model(model, folder, name, saved_model)
 
     def pre_create_trial(self) -> None:
         """Called before a trial is asked for."""
@@ -380,7 +392,7 @@ class BaseTuner:
         It is uploaded when the trial ends; of a trial that has ended it is fetched again, verified.
         """
         folder = Path(self.project_dir, f"trial_{layout.safe(trial_id)}")
-        if not folder.exists():
+        if not folder.exists() or not any(folder.iterdir()):
             state = self._ledger.study.state
             lease = state.leases.get(trial_id, {})
             if lease.get("state") == "ended":

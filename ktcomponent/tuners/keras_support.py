@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ktcomponent.errors import ConfigurationError
@@ -63,7 +64,10 @@ def override_compile(model: Any, optimizer: Any, loss: Any, metrics: Any) -> Non
 
 
 def copy_of(argument: Any) -> Any:
-    """A fresh optimizer or metric of the same configuration, also inside lists and dicts; others as they are."""
+    """A fresh optimizer or metric of the same configuration, also inside lists and dicts; others as they are.
+
+    One that can't be made again from its configuration is used as it is, a metric from its beginning.
+    """
     import keras
 
     if isinstance(argument, dict):
@@ -71,5 +75,55 @@ def copy_of(argument: Any) -> Any:
     if isinstance(argument, (list, tuple)):
         return [copy_of(value) for value in argument]
     if isinstance(argument, (keras.optimizers.Optimizer, keras.metrics.Metric)):
-        return type(argument).from_config(argument.get_config())
+        try:
+            return type(argument).from_config(argument.get_config())
+        except Exception:  # noqa: BLE001 - a user's class may lack `get_config`, and fail in any way
+            if isinstance(argument, keras.metrics.Metric):
+                argument.reset_state()
+            return argument
     return argument
+
+
+def optimizer_layout(model: Any) -> dict[str, Any] | None:
+    """The kind of a model's optimizer and the shapes of its variables, as JSON; None without an optimizer."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return None
+    shapes = [list(variable.shape) for variable in optimizer.variables]
+    return {"class": f"{type(optimizer).__module__}.{type(optimizer).__name__}", "shapes": shapes}
+
+
+def build_optimizer(model: Any, layout: dict[str, Any] | None) -> None:
+    """Builds a model's optimizer where it is of the kind that `optimizer_layout` gave, so that its state can be loaded."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or layout is None or optimizer.built:
+        return
+    kind = f"{type(optimizer).__module__}.{type(optimizer).__name__}"
+    if kind == layout["class"] and len(optimizer.variables) < len(layout["shapes"]):
+        optimizer.build(model.trainable_variables)
+
+
+def write_model(model: Any, folder: Path, name: str, saved_model: bool) -> dict[str, str]:
+    """Writes a Keras model as `<name>.keras` and, if asked, as the TensorFlow SavedModel `<name>.saved_model`.
+
+    A model that can't be written whole (a subclass without `get_config`) leaves its weights.
+
+    Returns:
+        The names of what was written, and a `note` about what could not be.
+    """
+    path = folder / f"{name}.keras"
+    written = {"file": path.name}
+    try:
+        model.save(path)
+    except Exception as error:  # noqa: BLE001 - a user's model may fail in any way, and the rest is published
+        path.unlink(missing_ok=True)
+        written = {
+            "file": f"{name}.weights.h5",
+            "note": f"only the weights: the model can't be saved whole ({type(error).__name__}: {error})",
+        }
+        model.save_weights(folder / written["file"])
+    if saved_model:
+        require_tensorflow("A SavedModel")
+        written["saved_model"] = f"{name}.saved_model"
+        model.export(str(folder / written["saved_model"]), format="tf_saved_model", verbose=False)
+    return written

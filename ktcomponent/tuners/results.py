@@ -73,7 +73,7 @@ def to_metrics(results: Any, objective: Objective) -> dict[str, float]:
     if is_number(results):
         return {objective.name: float(results)}
     if isinstance(results, dict):
-        return {name: float(value) for name, value in results.items()}
+        return _numbers(results)
     return _best_epoch(results.history, objective)[1]
 
 
@@ -90,12 +90,12 @@ def histories(results: Any) -> list[dict[str, list[float]]]:
         return [history for result in results for history in histories(result)]
     if not is_history(results):
         return []
-    return [{name: [float(v) for v in values] for name, values in results.history.items()}]
+    return [{name: [mean(value) for value in values] for name, values in results.history.items()}]
 
 
 def _best_epoch(history: Mapping[str, list[float]], objective: Objective) -> tuple[int, dict[str, float]]:
     epochs: list[dict[str, float]] = [
-        {name: float(values[e]) for name, values in history.items() if e < len(values)}
+        _numbers({name: values[e] for name, values in history.items() if e < len(values)})
         for e in range(max(len(values) for values in history.values()))
     ]
     best = 0
@@ -106,3 +106,22 @@ def _best_epoch(history: Mapping[str, list[float]], objective: Objective) -> tup
         if math.isnan(best_value) or objective.better_than(value, best_value):
             best, best_value = number, value
     return best, epochs[best]
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that are numbers, or arrays of numbers, whose mean is taken (one number a class, for example)."""
+    found = {name: mean(value) for name, value in metrics.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def mean(value: Any) -> Any:
+    """A number as it is, the mean of an array of numbers, None of anything else."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        import numpy as np
+
+        try:
+            return float(np.mean(np.asarray(value, dtype=float)))
+        except (TypeError, ValueError):
+            return None

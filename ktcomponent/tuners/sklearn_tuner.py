@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktcomponent.errors import ConfigurationError, FatalValueError
+from ktcomponent.errors import ConfigurationError, FailedTrialError, FatalValueError
 from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.trial import Trial
 from ktcomponent.tuners.base_tuner import BaseTuner
+from ktcomponent.tuners.results import mean
 
 MODEL = "model.skops"
 
@@ -37,12 +38,23 @@ TRUSTED_TYPES = (
             "WhiteKernel",
         )
     ),
-    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "scipy.interpolate._bsplines.BSpline",
+    "sklearn.feature_selection._univariate_selection.chi2",
+    "sklearn.feature_selection._univariate_selection.f_classif",
+    "sklearn.feature_selection._univariate_selection.f_regression",
+    *(
+        f"sklearn.metrics._dist_metrics.{name}Distance{bits}"
+        for name in ("Chebyshev", "Euclidean", "Hamming", "Manhattan", "Minkowski")
+        for bits in (32, 64)
+    ),
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
 )
 """Parts of scikit-learn's own estimators that skops leaves to its caller: they hold data and run no code."""
 
@@ -115,8 +127,11 @@ class SklearnTuner(BaseTuner):
     def run_trial(self, trial: Trial, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
         """Fits and scores one estimator a fold, then fits one to all the data and saves it."""
         found: dict[str, list[float]] = {}
-        for train, test in self.cv.split(X, y, groups=groups):
+        grouped = {} if groups is None else {"groups": groups}
+        for train, test in self.cv.split(X, y, **grouped):
             model = self._fitted(trial, _rows(X, train), _rows(y, train), _rows(sample_weight, train))
+            if not found:
+                self.save_model(trial.trial_id, model)  # what can't be stored fails before the other folds
             X_test, y_test, weights = _rows(X, test), _rows(y, test), _rows(sample_weight, test)
             weighted = {} if weights is None else {"sample_weight": weights}
             if self.scoring is None:
@@ -126,7 +141,7 @@ class SklearnTuner(BaseTuner):
             found.setdefault("score", []).append(float(score))
             predicted = model.predict(X_test) if self.metrics else None
             for metric in self.metrics:
-                found.setdefault(metric.__name__, []).append(float(metric(y_test, predicted, **weighted)))
+                found.setdefault(metric.__name__, []).append(mean(metric(y_test, predicted, **weighted)))
         self.save_model(trial.trial_id, self._fitted(trial, X, y, sample_weight))
         return {name: statistics.fmean(values) for name, values in found.items()}
 
@@ -139,7 +154,7 @@ class SklearnTuner(BaseTuner):
         unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(self.trusted_types))
         if unknown:
             path.unlink()
-            raise FatalValueError(
+            raise FailedTrialError(
                 f"The model of trial {trial_id} has parts of types that can't be loaded again: {', '.join(unknown)}. "
                 "If you trust them, name them: SklearnTuner(..., trusted_types=[...])."
             )
@@ -170,6 +185,8 @@ class SklearnTuner(BaseTuner):
         """Copies the stored estimator as `<name>.skops`, once it has been loaded."""
         if saved_model:
             raise ConfigurationError("A scikit-learn model can't be written as a SavedModel.")
+        if not Path(self.get_trial_dir(trial.trial_id), MODEL).exists():
+            return None
         self.load_model(trial)
         shutil.copyfile(Path(self.get_trial_dir(trial.trial_id), MODEL), folder / f"{name}.skops")
         return {"file": f"{name}.skops"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ktcomponent.errors import ConfigurationError
@@ -10,13 +11,13 @@ from ktcomponent.trial import Trial
 from ktcomponent.tuners.keras_support import require_tensorflow
 
 
-def configure(callbacks: list[Any], trial: Trial, execution: int) -> None:
-    """Gives each TensorBoard callback the folder `<log_dir>/<trial>/execution<n>`, where the HParams go too.
+def configure(callbacks: list[Any], trial: Trial, folder_of: Callable[[Any], str]) -> None:
+    """Gives each TensorBoard callback a folder of its own, where the HParams go too.
 
     Args:
         callbacks: The callbacks of one execution; changed in place.
         trial: The trial.
-        execution: Its number, from 0.
+        folder_of: Makes that folder's name of a callback's `log_dir`.
     """
     boards = [callback for callback in callbacks if type(callback).__name__ == "TensorBoard"]
     if not boards:
@@ -30,9 +31,13 @@ def configure(callbacks: list[Any], trial: Trial, execution: int) -> None:
         ) from error
 
     for board in boards:
-        board.log_dir = f"{str(board.log_dir).rstrip('/')}/{trial.trial_id}/execution{execution}"
+        board.log_dir = folder_of(board.log_dir)
         hparams = _hparams(trial.hyperparameters, api)
         callbacks.append(api.KerasCallback(writer=board.log_dir, hparams=hparams, trial_id=trial.trial_id))
+
+
+MOST_VALUES = 1000
+"""A domain of more values is shown as an interval."""
 
 
 def _hparams(hyperparameters: HyperParameters, api: Any) -> dict[Any, Any]:
@@ -45,8 +50,8 @@ def _hparams(hyperparameters: HyperParameters, api: Any) -> dict[Any, Any]:
 
 def _domain(hp: HyperParameter, api: Any) -> Any:
     legal = hp.legal_values
-    if isinstance(legal, range):
+    if isinstance(legal, range) and (legal.step == 1 or len(legal) > MOST_VALUES):
         return api.IntInterval(legal.start, legal.stop - 1)
-    if legal is None and isinstance(hp, Float):
+    if isinstance(hp, Float) and (legal is None or len(legal) > MOST_VALUES):
         return api.RealInterval(hp.min_value, hp.max_value)
     return api.Discrete(list(legal or ()))

@@ -12,21 +12,24 @@ from typing import Any
 
 from ktcomponent.errors import ConfigurationError, FailedTrialError, FatalTypeError, FatalValueError
 from ktcomponent.hyperparameters import HyperParameters
-from ktcomponent.oracles.oracle import Oracle, require_count
+from ktcomponent.oracles.oracle import Oracle, count, optional_count
 from ktcomponent.trial import Trial
 from ktcomponent.tuners import results as results_module
 from ktcomponent.tuners import tensorboard
 from ktcomponent.tuners.base_tuner import BaseTuner
 from ktcomponent.tuners.hypermodel import HyperModel
 from ktcomponent.tuners.keras_support import (
+    build_optimizer,
     maybe_distribute,
     model_size,
+    optimizer_layout,
     override_compile,
     require_tensorflow,
 )
 
 WEIGHTS = "checkpoint.weights.h5"
 BUILD_CONFIG = "build_config.json"
+OPTIMIZER = "optimizer.json"
 
 
 class Tuner(BaseTuner):
@@ -84,14 +87,12 @@ class Tuner(BaseTuner):
             raise ConfigurationError(
                 "Received `hypermodel=None`. Give a hypermodel, or override `Tuner.run_trial()`."
             )
-        require_count("max_model_size", max_model_size, least=1, optional=True)
-        require_count("executions_per_trial", executions_per_trial, least=1)
-        self.max_model_size = max_model_size
+        self.max_model_size = optional_count("max_model_size", max_model_size)
         self.optimizer = optimizer
         self.loss = loss
         self.metrics = metrics
         self.distribution_strategy = distribution_strategy
-        self.executions_per_trial = executions_per_trial
+        self.executions_per_trial = count("executions_per_trial", executions_per_trial)
         self.sample: Any = None
         if distribution_strategy is not None:
             require_tensorflow("A `distribution_strategy`")
@@ -131,11 +132,10 @@ class Tuner(BaseTuner):
 
         own = [SaveBestEpoch(self.oracle.objective, Path(self._get_checkpoint_fname(trial.trial_id)))]
         users = list(kwargs.pop("callbacks", None) or [])
-        self._quieten(kwargs)
         results = []
         for execution in range(self.executions_per_trial):
             callbacks = self._deepcopy_callbacks(users)
-            tensorboard.configure(callbacks, trial, execution)
+            self._configure_tensorboard_dir(callbacks, trial, execution)
             callbacks += [TunerCallback(self, trial), *own]
             results.append(self._build_and_fit_model(trial, *args, **{**kwargs, "callbacks": callbacks}))
         return results
@@ -157,9 +157,10 @@ class Tuner(BaseTuner):
         hp = trial.hyperparameters
         model = self._try_build(hp)
         with maybe_distribute(self.distribution_strategy):
-            results = self._required_hypermodel().fit(hp, model, *args, **kwargs)
-        config = Path(self.get_trial_dir(trial.trial_id), BUILD_CONFIG)
+            results = self._required_hypermodel().fit(hp, model, *args, **self._quietly(kwargs))
+        config = Path(self._get_build_config_fname(trial.trial_id))
         config.write_text(json.dumps(model.get_build_config()))
+        config.with_name(OPTIMIZER).write_text(json.dumps(optimizer_layout(model)))
         results_module.validate(results, self.oracle.objective, "HyperModel.fit()")
         return results
 
@@ -169,6 +170,9 @@ class Tuner(BaseTuner):
 
         keras.backend.clear_session()
         gc.collect()
+        if self._is_quiet():
+            # Keras's bars are made of control characters, and a cleared session shows them again.
+            keras.config.disable_interactive_logging()
         model = self._build_hypermodel(hp)
         if not isinstance(model, keras.Model):
             raise FatalTypeError(
@@ -183,8 +187,23 @@ class Tuner(BaseTuner):
         with maybe_distribute(self.distribution_strategy):
             model = self._required_hypermodel().build(hp)
             if hasattr(model, "compile"):
-                override_compile(model, self.optimizer, self.loss, self.metrics)
+                self._override_compile_args(model)
             return model
+
+    def _override_compile_args(self, model: Any) -> None:
+        """Compiles a model again with the tuner's own optimizer, loss and metrics, where it has some."""
+        override_compile(model, self.optimizer, self.loss, self.metrics)
+
+    def _configure_tensorboard_dir(self, callbacks: list[Any], trial: Trial, execution: int = 0) -> None:
+        """Gives TensorBoard callbacks a folder for this execution, and the trial's hyperparameters."""
+        tensorboard.configure(
+            callbacks,
+            trial,
+            lambda log_dir: self._get_tensorboard_dir(log_dir, trial.trial_id, execution),
+        )
+
+    def _get_tensorboard_dir(self, logdir: Any, trial_id: str, execution: int) -> str:
+        return f"{str(logdir).rstrip('/')}/{trial_id}/execution{execution}"
 
     def _required_hypermodel(self) -> HyperModel:
         if self.hypermodel is None:
@@ -200,18 +219,19 @@ class Tuner(BaseTuner):
                 f"Received: {callbacks!r} ({error})."
             ) from error
 
-    def _quieten(self, kwargs: dict[str, Any]) -> None:
-        """Keeps Keras's progress bars, which are made of control characters, out of a task's log."""
-        if not self._is_step or sys.stdout.isatty():
-            return
-        import keras
+    def _is_quiet(self) -> bool:
+        return self._is_step and not sys.stdout.isatty()
 
-        keras.config.disable_interactive_logging()
+    def _quietly(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of `fit` with which it writes no bars into a task's log."""
+        if not self._is_quiet():
+            return kwargs
         if "verbose" in kwargs:
-            kwargs["verbose"] = 2 if kwargs["verbose"] in (1, "auto") else kwargs["verbose"]
-        elif self.hypermodel is not None and type(self.hypermodel).fit is HyperModel.fit:
+            return {**kwargs, "verbose": 2 if kwargs["verbose"] in (1, "auto") else kwargs["verbose"]}
+        if self.hypermodel is not None and type(self.hypermodel).fit is HyperModel.fit:
             # A user's own `fit` may not take it, or pass one itself.
-            kwargs["verbose"] = 0
+            return {**kwargs, "verbose": 0}
+        return kwargs
 
     # -- models ------------------------------------------------------------------------------------------
 
@@ -231,7 +251,7 @@ class Tuner(BaseTuner):
         if not weights.exists():
             raise FatalValueError(f"Trial {trial.trial_id} ({trial.status}) has no saved weights to load.")
         with maybe_distribute(self.distribution_strategy):
-            config = weights.with_name(BUILD_CONFIG)
+            config = Path(self._get_build_config_fname(trial.trial_id))
             shapes = json.loads(config.read_text()) if config.exists() else None
             if not model.built and shapes:
                 model.build_from_config(shapes)
@@ -239,26 +259,20 @@ class Tuner(BaseTuner):
                 model.built = model.built or bool(model.weights)
             if not model.built and self.sample is not None:
                 model(self.sample)
-            optimizer = getattr(model, "optimizer", None)
-            if optimizer is not None and not optimizer.built:
-                # The optimizer's state is in the file too.
-                optimizer.build(model.trainable_variables)
+            kept = config.with_name(OPTIMIZER)
+            if kept.exists():
+                # The optimizer's state is in the file too; it is wanted only by an optimizer of the same kind.
+                build_optimizer(model, json.loads(kept.read_text()))
             model.load_weights(weights)
 
     def export_model(
         self, trial: Trial, folder: Path, name: str, saved_model: bool = False
     ) -> dict[str, str] | None:
-        """Writes `<name>.keras` and, if asked, the folder `<name>.saved_model`."""
-        if not Path(self._get_checkpoint_fname(trial.trial_id)).exists():
+        """See `BaseTuner.export_model`; without one, where a trial saved no weights."""
+        is_own = type(self).load_model.__module__.startswith("ktcomponent.")
+        if is_own and not Path(self._get_checkpoint_fname(trial.trial_id)).exists():
             return None
-        model = self.load_model(trial)
-        model.save(folder / f"{name}.keras")
-        written = {"file": f"{name}.keras"}
-        if saved_model:
-            require_tensorflow("A SavedModel")
-            written["saved_model"] = f"{name}.saved_model"
-            model.export(str(folder / written["saved_model"]), format="tf_saved_model", verbose=False)
-        return written
+        return super().export_model(trial, folder, name, saved_model)
 
     def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
         del step
@@ -266,6 +280,9 @@ class Tuner(BaseTuner):
 
     def _get_checkpoint_fname(self, trial_id: str) -> str:
         return str(Path(self.get_trial_dir(trial_id), WEIGHTS))
+
+    def _get_build_config_fname(self, trial_id: str) -> str:
+        return str(Path(self.get_trial_dir(trial_id), BUILD_CONFIG))
 
 
 def refuse_oracle(cls: type[Tuner], kwargs: dict[str, Any]) -> None:

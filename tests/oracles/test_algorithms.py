@@ -395,3 +395,114 @@ def test_a_cube_puts_categories_at_equal_distances_and_ignores_what_is_fixed():
 def test_arguments_that_can_not_be_are_refused(arguments):
     with pytest.raises(ConfigurationError, match=next(iter(arguments))):
         BayesianOptimizationOracle("loss", **arguments)
+
+
+# -- what a study may bring along --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["random", "bayesian", "grid"])
+def test_new_entries_that_are_not_tuned_do_not_make_trials_distinct(name):
+    hp = HyperParameters()
+    hp.Choice("a", [0, 1, 2])
+    oracle = ALL[name](seed=1, hyperparameters=hp, tune_new_entries=False)
+    values = run(oracle, lambda hp: hp.Int("b", 5, 9), limit=10)
+    assert sorted(v["a"] for v in values) == [0, 1, 2]
+
+
+def declared_by_two_workers(oracle):
+    oracle.hyperparameters.Choice("opt", ["adam"])
+    oracle.hyperparameters.Float("rate", 1e-4, 1e-1, step=10, sampling="log", default=0.0)
+    oracle.hyperparameters.Int("n", 1, 3)
+
+
+def test_values_from_outside_their_domain_are_survived():
+    oracle = BayesianOptimizationOracle("loss", max_trials=12, num_initial_points=3, seed=1)
+    declared_by_two_workers(oracle)
+    for n, odd in enumerate(({"opt": "sgd"}, {"rate": 0.0}, {"rate": -1.0, "n": 10**9}, {"n": "three"})):
+        trial = oracle.create_trial("t")
+        trial.hyperparameters.values.update(odd)
+        end(oracle, trial, float(n))
+    assert len(run(oracle, nothing)) >= 8
+
+
+def test_two_hyperparameters_of_one_name_may_be_active_at_a_time():
+    def declare(hp):
+        hp.Choice("m", ["p", "q"])
+        for values, options in ((["p", "q"], ["r", "s"]), (["q"], ["t", "u"])):
+            with hp.conditional_scope("m", values):
+                hp.Choice("c", options)
+
+    for name in ("random", "bayesian"):
+        oracle = ALL[name](seed=1)
+        declare(oracle.hyperparameters)
+        assert len(run(oracle, nothing)) == 4
+
+
+def test_a_corner_where_trials_fail_is_avoided():
+    """Out of memory where x is large, which is also where the score is best."""
+    for seed in range(3):
+        oracle = BayesianOptimizationOracle("loss", max_trials=25, num_initial_points=6, seed=seed)
+        oracle.hyperparameters.Float("x", 0, 1)
+        oracle.hyperparameters.Float("y", 0, 1)
+        while (trial := oracle.create_trial("t")).status == "RUNNING":
+            x = trial.hyperparameters.get("x")
+            end(oracle, trial, -x, "FAILED" if x > 0.85 else "COMPLETED")  # three in a row would raise
+        assert oracle.get_best_trials()[0].hyperparameters.get("x") > 0.7
+
+
+def test_one_diverged_score_does_not_hide_the_others():
+    best = []
+    for diverged in (False, True):
+        oracle = BayesianOptimizationOracle("loss", max_trials=30, num_initial_points=8, seed=1)
+        declare_branin(oracle.hyperparameters)
+        run(oracle, nothing, score=lambda hp, n, d=diverged: 1e200 if d and n == 2 else branin(hp, n))
+        best.append(oracle.get_best_trials()[0].score)
+    assert max(best) < 1.5
+
+
+@pytest.mark.slow
+def test_booleans_are_searched_around_the_best():
+    oracle = BayesianOptimizationOracle("loss", max_trials=60, num_initial_points=20, seed=1)
+    for i in range(16):
+        oracle.hyperparameters.Boolean(f"b{i}")
+    run(oracle, nothing, score=lambda hp, n: -float(sum(hp.values.values())))
+    assert oracle.get_best_trials()[0].score <= -15
+
+
+@pytest.mark.parametrize("name", ["random", "grid", "hyperband"])
+def test_ranges_without_end_are_not_listed(name):
+    def declare(hp):
+        hp.Choice("a", list(range(3)))
+        with hp.conditional_scope("a", [2]):
+            hp.Int("n", 0, 10**12)
+            hp.Float("x", 0, 1, step=1e-9)
+
+    oracle = ALL[name](seed=1)
+    declare(oracle.hyperparameters)
+    assert len(distinct(run(oracle, nothing, limit=30))) >= 20
+    oracle.planned_trials()
+
+
+def test_a_default_first_axis_is_lazy_and_consistent():
+    from ktcomponent.hyperparameters import Float, Int
+    from ktcomponent.oracles.grid_search import axis
+
+    for hp in (
+        Int("n", 0, 10, step=2, default=4),
+        Int("n", 0, 10, step=2, default=3),
+        Float("x", 0, 1, step=0.25, default=0.75),
+        Float("x", 0, 1, default=0.3),
+        Int("n", 1, 1000, sampling="log", default=7),
+    ):
+        values = list(axis(hp))
+        assert values[0] == hp.default
+        assert values[1:] == [v for v in hp.values if v != hp.default]
+        assert [axis(hp).index(v) for v in values] == list(range(len(values)))
+        assert all(v in axis(hp) for v in values)
+        assert "x" not in axis(hp)
+
+
+def test_counts_may_be_of_any_whole_type():
+    oracle = RandomSearchOracle("loss", max_trials=np.int64(3), max_retries_per_trial=1.0)
+    assert (oracle.max_trials, oracle.max_retries_per_trial) == (3, 1)
+    assert type(oracle.max_trials) is int

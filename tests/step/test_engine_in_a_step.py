@@ -127,3 +127,14 @@ def test_with_an_oracle_address_everybody_is_a_worker_and_is_told_once(commands)
     assert code == 0, output
     assert output.count("KERASTUNER_ORACLE_IP") == 1
     assert commands.open().state.document["tuners"] == {"chief": {"seen": 2}}
+
+
+@pytest.mark.parametrize("hypermodel", ["StrictHook", "OwnFit"])
+def test_a_step_adds_no_argument_and_writes_no_bars(commands, hypermodel):
+    oracle = json.dumps({"objective": "val_loss", "max_trials": 2, "seed": 1})
+    code, output = commands.step(
+        "--oracle", oracle, "--search-args", "engine:load", hypermodel=f"engine:{hypermodel}"
+    )
+    assert code == 0, output
+    assert [t["status"] for t in commands.open().state.trials.values()] == ["COMPLETED"] * 2
+    assert not any(character in output for character in "\x1b\x08\r━")

@@ -227,3 +227,86 @@ def test_what_a_tuner_keeps_goes_with_the_commits_of_its_trials(storage):
     other = bind(declared(ALL["random"]()), storage, writer("w2"))
     assert other.tuner_state("t") == {"seen": [0, 1, 2]}
     assert other.tuner_state("u") is None
+
+
+def test_saving_a_tuner_loses_nothing_of_what_others_did(storage):
+    a, b = declared(ALL["random"]()), declared(ALL["random"]())
+    ledger, other = bind(a, storage, writer("a")), bind(b, storage, writer("b"))
+    mine, theirs = a.create_trial("a"), b.create_trial("b")
+    b.update_trial(theirs.trial_id, {"loss": 1.0})
+    theirs.hyperparameters.Int("found", 1, 3)
+    theirs.status = "COMPLETED"
+    b.end_trial(theirs)
+    ledger.keep_of_tuner("a", lambda: {"n": 1})
+    ledger.flush()
+    a.update_trial(mine.trial_id, {"loss": 2.0})
+    mine.status = "COMPLETED"
+    a.end_trial(mine)
+    other.refresh()
+    assert "found" in [hp.name for hp in b.hyperparameters.space]
+    assert sorted(t.ended for t in b.trials.values()) == [0, 1]
+    assert run_one(a).trial_id == "02"
+
+
+def test_a_setting_that_is_no_limit_does_not_reopen_what_a_person_stopped(storage):
+    oracle = declared(ALL["bayesian"]())
+    ledger = bind(oracle, storage, writer("w"))
+    run_one(oracle)
+    incarnations.stop(ledger.study, ledger.writer, "a person stopped it")
+    for beta, max_trials, is_open in ((9.0, 16, False), (9.0, 17, True)):
+        changed = declared(ALL["bayesian"]())
+        changed.beta, changed.max_trials = beta, max_trials
+        state = bind(changed, storage, writer("w2")).study.state
+        assert (state.stop is None) == is_open
+        assert state.config["oracle"]["beta"] == 9.0
+
+
+def test_looking_for_work_fits_no_process(storage, monkeypatch):
+    oracle = declared(ALL["bayesian"]())
+    ledger = bind(oracle, storage, writer("w"))
+    drain(oracle, limit=8)
+    monkeypatch.setattr(BayesianOptimizationOracle, "_fit", None)
+    assert ledger.peek() == "RUNNING"
+
+
+def test_a_lost_race_does_not_fit_again(storage, monkeypatch):
+    from ktcomponent.oracles import gaussian_process
+
+    oracle, other = declared(ALL["bayesian"]()), declared(ALL["bayesian"]())
+    bind(oracle, storage, writer("w"))
+    bind(other, storage, writer("v"))
+    drain(oracle, limit=7)
+    fits = []
+    init = gaussian_process.GaussianProcess.__init__
+    monkeypatch.setattr(
+        gaussian_process.GaussianProcess, "__init__", lambda self, *a: (fits.append(1), init(self, *a))[1]
+    )
+    first = oracle.create_trial("t")
+    second = oracle.create_trial("u")
+    assert (first.status, second.status, len(fits)) == ("RUNNING", "RUNNING", 1)
+    assert other.create_trial("t").status == "RUNNING"
+
+
+def test_a_follower_neither_creates_nor_resets(storage):
+    from ktcomponent.errors import StudyNotFound
+    from ktcomponent.study.follower import FollowerLedger, wait_for_study
+
+    with pytest.raises(StudyNotFound, match="chief"):
+        wait_for_study(storage, timeout_s=0.3)
+    chief = declared(ALL["random"]())
+    ledger = bind(chief, storage, writer("chief"))
+    wait_for_study(storage)
+    oracle = declared(ALL["random"]())
+    follower = FollowerLedger(bind(oracle, storage, writer("other"), writes=False))
+    oracle.bind(follower)
+    assert oracle.create_trial("job").status == "IDLE"
+    trial = chief.create_trial("job")
+    same = oracle.create_trial("job")
+    assert (same.trial_id, same.hyperparameters.values) == (trial.trial_id, trial.hyperparameters.values)
+    assert oracle.create_trial("job").status == "IDLE"
+    same.status = "COMPLETED"
+    oracle.update_trial(same.trial_id, {"loss": 7.0})
+    oracle.end_trial(same)
+    ledger.refresh()
+    assert chief.get_trial(trial.trial_id).status == "RUNNING"
+    assert len(ledger.study.state.owners) == 1

@@ -8,11 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from sklearn import datasets, ensemble, linear_model, metrics, model_selection, pipeline, preprocessing
+from sklearn import (
+    datasets,
+    ensemble,
+    feature_selection,
+    linear_model,
+    metrics,
+    model_selection,
+    neighbors,
+    pipeline,
+    preprocessing,
+)
 
 from ktcomponent import Objective, SklearnTuner
 from ktcomponent.errors import ConfigurationError, FatalValueError
-from ktcomponent.oracles import BayesianOptimizationOracle, RandomSearchOracle
+from ktcomponent.oracles import BayesianOptimizationOracle, GridSearchOracle, RandomSearchOracle
 from tests.conftest import ROOT
 
 X, Y = datasets.load_iris(return_X_y=True)
@@ -132,9 +142,25 @@ print(tuner.get_best_models()[0].score(X, Y))
     assert float(output.stdout.strip().splitlines()[-1]) == made.get_best_models()[0].score(X, Y)
 
 
-def test_types_that_nobody_trusts_are_refused_with_their_names(tmp_path):
-    with pytest.raises(FatalValueError, match=r"Doubled.*trusted_types"):
-        tuner(tmp_path, with_own_type, oracle(1)).search(X, Y)
+def test_types_that_nobody_trusts_fail_their_trials_and_the_search_goes_on(tmp_path):
+    def sometimes(hp):
+        return with_own_type(hp) if hp.Boolean("own") else linear_model.RidgeClassifier()
+
+    made = tuner(
+        tmp_path,
+        sometimes,
+        GridSearchOracle(Objective("score", "max"), max_trials=4, max_consecutive_failed_trials=9),
+    )
+    made.search(X, Y)
+    trials = list(made.oracle.trials.values())
+    failed = [t for t in trials if t.status == "FAILED"]
+    assert len(failed) == sum(t.hyperparameters.get("own") for t in trials) > 0
+    assert "Doubled" in failed[0].message
+    assert "trusted_types" in failed[0].message
+    assert made.get_best_models()[0].score(X, Y) > 0.7
+
+
+def test_types_that_are_trusted_are_stored_and_loaded(tmp_path):
     name = f"{Doubled.__module__}.Doubled"
     made = tuner(tmp_path, with_own_type, oracle(1), trusted_types=[name])
     made.search(X, Y)
@@ -142,6 +168,35 @@ def test_types_that_nobody_trusts_are_refused_with_their_names(tmp_path):
     made.trusted_types.remove(name)
     with pytest.raises(FatalValueError, match="Doubled"):
         made.get_best_models()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        lambda: pipeline.make_pipeline(feature_selection.SelectKBest(k=2), linear_model.RidgeClassifier()),
+        lambda: neighbors.KNeighborsClassifier(metric="manhattan"),
+        lambda: ensemble.HistGradientBoostingClassifier(max_iter=5),
+        lambda: ensemble.StackingClassifier([("r", linear_model.RidgeClassifier())], cv=2),
+        lambda: pipeline.make_pipeline(preprocessing.SplineTransformer(), linear_model.RidgeClassifier()),
+    ],
+    ids=["selection", "neighbours", "boosting", "stacking", "splines"],
+)
+def test_estimators_of_scikit_learn_are_trusted(tmp_path, estimator):
+    made = tuner(tmp_path, lambda hp: estimator(), oracle(1))
+    made.search(X, Y)
+    assert made.get_best_models()[0].score(X, Y) > 0.7
+
+
+def test_a_splitter_without_groups_and_a_metric_that_is_a_matrix(tmp_path):
+    class Halves:
+        def split(self, X, y):
+            yield np.arange(0, 150, 2), np.arange(1, 150, 2)
+
+    made = tuner(tmp_path, made=oracle(1), cv=Halves(), metrics=[metrics.confusion_matrix])
+    made.search(X, Y)
+    trial = made.oracle.get_best_trials()[0]
+    assert trial.status == "COMPLETED", trial.message
+    assert trial.metrics.get_best_value("confusion_matrix") == pytest.approx(75 / 9)
 
 
 def test_a_regressor(tmp_path):

@@ -58,6 +58,7 @@ def test_a_search_finds_the_space_trains_and_keeps_the_best_epoch(models, tmp_pa
         "build_config.json",
         "checkpoint.weights.h5",
         "history.json",
+        "optimizer.json",
     }
     history = json.loads(tuner._host.storage.get(f"trials/{best.trial_id}/1-1/history.json"))
     assert len(history["executions"]) == 2
@@ -176,8 +177,8 @@ def test_summaries_print_what_a_person_wants_to_know(models, tmp_path, capsys):
     tuner.results_summary()
     printed = capsys.readouterr().out
     assert "Default search space size: 3" in printed
-    assert "units (Int)" in printed
-    assert printed.count("Trial ") >= 3
+    assert "units  type: Int  domain: min_value=4" in printed
+    assert printed.count("  status: COMPLETED  score: ") == 3
 
 
 @pytest.mark.parametrize(
@@ -261,3 +262,186 @@ def test_an_interrupted_search_gives_its_trial_back_and_goes_on(tmp_path):
     assert Study.open(tuner._host.storage).state.leases["0"] == {"state": "free", "attempt": 1, "losses": 0}
     tuner.search()
     assert tuner.oracle.get_best_trials()[0].score == 2.0
+
+
+class OwnMetric:
+    """Made when Keras is there."""
+
+    def __new__(cls, k):
+        import keras
+
+        class Metric(keras.metrics.Metric):
+            def __init__(self, k, name="own"):
+                super().__init__(name=name)
+                self.k = k
+                self.total = self.add_weight(name="total", initializer="zeros")
+
+            def update_state(self, y_true, y_pred, sample_weight=None):
+                self.total.assign_add(self.k)
+
+            def result(self):
+                return self.total
+
+        return Metric(k)
+
+
+def compiled_with(metrics):
+    def build(hp):
+        import keras
+
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(hp.Int("units", 2, 4))])
+        model.add(keras.layers.Dense(3, activation="softmax"))
+        model.compile("sgd", "categorical_crossentropy", metrics=metrics())
+        return model
+
+    return build
+
+
+def fit_classes(build, tmp_path, **kwargs):
+    x = np.linspace(-1, 1, 24, dtype="float32")[:, None]
+    y = np.eye(3, dtype="float32")[np.arange(24) % 3]
+    tuner = RandomSearch(build, "val_loss", max_trials=1, directory=tmp_path, project_name="p", **kwargs)
+    tuner.search(x, y, validation_data=(x, y), epochs=2, verbose=0)
+    (trial,) = tuner.oracle.trials.values()
+    return tuner, trial
+
+
+def test_a_metric_with_a_number_a_class_counts_with_its_mean(tmp_path):
+    import keras
+
+    build = compiled_with(lambda: ["accuracy", keras.metrics.F1Score()])
+    _, trial = fit_classes(build, tmp_path)
+    assert trial.status == "COMPLETED", trial.message
+    assert 0 <= trial.metrics.get_best_value("val_f1_score") <= 1
+
+
+def test_metrics_that_have_no_configuration_can_replace_others(tmp_path):
+    build = compiled_with(lambda: ["accuracy"])
+    _, trial = fit_classes(build, tmp_path, metrics=[OwnMetric(2.0)])
+    assert trial.status == "COMPLETED", trial.message
+    assert trial.metrics.get_best_value("own") == 2.0  # one batch an epoch, and reset between them
+
+
+def test_loss_weights_and_metrics_of_the_model_survive_another_optimizer(tmp_path):
+    import keras
+
+    def build(hp):
+        inputs = keras.Input((1,))
+        outputs = {name: keras.layers.Dense(1, name=name)(inputs) for name in ("a", "b")}
+        model = keras.Model(inputs, outputs)
+        hp.Float("x", 0, 1)
+        model.compile(
+            "adam", {"a": "mse", "b": "mae"}, loss_weights={"a": 1.0, "b": 0.0}, metrics={"b": ["mae"]}
+        )
+        return model
+
+    seen = []
+
+    class Noting(RandomSearch):
+        def on_epoch_end(self, trial, model, epoch, logs=None):
+            seen.append((type(model.optimizer).__name__, logs))
+
+    x = np.ones((8, 1), dtype="float32")
+    tuner = Noting(build, "loss", max_trials=1, optimizer="rmsprop", directory=tmp_path, project_name="p")
+    tuner.search(x, {"a": x, "b": x}, epochs=1, verbose=0)
+    ((optimizer, logs),) = seen
+    assert optimizer == "RMSprop"
+    assert "b_mae" in logs
+    assert logs["loss"] == pytest.approx(logs["a_loss"], rel=1e-5)
+
+
+def test_models_load_when_fit_compiled_them_with_another_optimizer(models, tmp_path):
+    import keras
+
+    class Recompiling(HyperModel):
+        def build(self, hp):
+            model = models.build(hp)
+            model.compile("rmsprop", "mse")
+            return model
+
+        def fit(self, hp, model, *args, **kwargs):
+            model.compile(keras.optimizers.SGD(0.5, momentum=0.9), "mse")
+            return model.fit(*args, **kwargs)
+
+    tuner = search(models, tmp_path, Recompiling(), max_trials=1)
+    model = tuner.get_best_models()[0]
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
+    again = search(models, tmp_path, max_trials=1, project_name="q").get_best_models()[0]
+    assert int(again.optimizer.iterations) > 0  # the same kind, so its state is there
+
+
+def test_files_can_be_asked_for_too_early(models, tmp_path):
+    """A notebook that watches other lanes looks for files while they run."""
+    watcher = RandomSearch(
+        models.build, "val_loss", max_trials=3, seed=1, directory=tmp_path, project_name="p"
+    )
+    watcher.get_trial_dir("0")
+    search(models, tmp_path, max_trials=1)
+    assert watcher.get_best_models()[0].built
+
+
+def test_hooks_of_compiling_and_of_tensorboard_can_be_overridden(models, tmp_path):
+    import keras
+
+    calls = []
+
+    class Own(RandomSearch):
+        def _override_compile_args(self, model):
+            calls.append("compile")
+            super()._override_compile_args(model)
+
+        def _get_tensorboard_dir(self, logdir, trial_id, execution):
+            calls.append("tensorboard")
+            return str(tmp_path / "elsewhere" / f"{trial_id}-{execution}")
+
+    tuner = Own(models.build, "val_loss", max_trials=1, directory=tmp_path, project_name="p")
+    (x, y), fit = models.load()
+    tuner.search(x, y, verbose=0, **fit, callbacks=[keras.callbacks.TensorBoard(tmp_path / "logs")])
+    assert calls == ["tensorboard", "compile"]
+    assert list((tmp_path / "elsewhere" / "0-0").rglob("events*"))
+
+
+def test_an_own_way_of_saving_is_exported(tmp_path):
+    import keras
+
+    class Own(Tuner):
+        def run_trial(self, trial):
+            model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+            model.save(f"{self.get_trial_dir(trial.trial_id)}/mine.keras")
+            return {"loss": trial.hyperparameters.Float("x", 0, 1)}
+
+        def load_model(self, trial):
+            return keras.models.load_model(f"{self.get_trial_dir(trial.trial_id)}/mine.keras")
+
+    tuner = Own(RandomSearchOracle("loss", max_trials=1), directory=tmp_path, project_name="p")
+    tuner.search()
+    written = tuner.export_model(tuner.oracle.get_best_trials()[0], tmp_path, "model_1")
+    assert written == {"file": "model_1.keras"}
+    assert keras.models.load_model(tmp_path / "model_1.keras").built
+
+
+def test_a_model_that_can_not_be_saved_whole_leaves_its_weights(tmp_path):
+    import keras
+
+    class Bare(keras.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.first, self.last = keras.layers.Dense(units), keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.last(self.first(x))
+
+    def build(hp):
+        model = Bare(hp.Int("units", 2, 8))
+        model.compile("sgd", "mse")
+        return model
+
+    tuner = RandomSearch(build, "val_loss", max_trials=1, directory=tmp_path, project_name="p")
+    x = np.ones((8, 1), dtype="float32")
+    tuner.search(x, x, validation_data=(x, x), verbose=0)
+    tuner.sample = x[:1]
+    written = tuner.export_model(tuner.oracle.get_best_trials()[0], tmp_path, "model_1")
+    assert written["file"] == "model_1.weights.h5"
+    assert "weights" in written["note"]
+    assert (tmp_path / "model_1.weights.h5").exists()
+    assert not (tmp_path / "model_1.keras").exists()

@@ -83,3 +83,21 @@ for _name in HOOKS:
 
 def traced_tuner():
     return Traced(counting, "val_loss", max_trials=2, seed=1, executions_per_trial=2, project_name="traced")
+
+
+class StrictHook(ktcomponent.Tuner):
+    """Its hook takes what was passed to `search`, and nothing else."""
+
+    def __init__(self, oracle):
+        super().__init__(oracle, counting)
+
+    def _build_and_fit_model(self, trial, x, y, validation_data=None, callbacks=None):
+        return super()._build_and_fit_model(trial, x, y, validation_data=validation_data, callbacks=callbacks)
+
+
+class OwnFit(ktcomponent.HyperModel):
+    def build(self, hp):
+        return counting(hp)
+
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, **kwargs)
