@@ -38,6 +38,7 @@ TRUSTED_TYPES = (
             "WhiteKernel",
         )
     ),
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "scipy.interpolate._bsplines.BSpline",
     "sklearn.feature_selection._univariate_selection.chi2",
     "sklearn.feature_selection._univariate_selection.f_classif",
