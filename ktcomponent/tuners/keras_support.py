@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,31 @@ def require_tensorflow(feature: str) -> None:
             f"{feature} needs Keras on TensorFlow, and here it runs on {backend}. Set KERAS_BACKEND=tensorflow, or do "
             "without."
         )
+
+
+_gradients_before: set[str] | None = None
+
+
+def clear_session() -> None:
+    """Forgets earlier models, so that memory does not grow from trial to trial.
+
+    Beside what Keras forgets: TensorFlow registers a function for each custom gradient that it traces, such as those
+    of Keras's optimizers, and keeps it for ever, and with it the graph of the whole training step (keras issue 17458).
+    Those that came since the first call belong to models that are gone.
+    """
+    import keras
+
+    global _gradients_before
+    keras.backend.clear_session()
+    ops = sys.modules.get("tensorflow.python.framework.ops")
+    registry = getattr(getattr(ops, "gradient_registry", None), "_registry", None)
+    if isinstance(registry, dict):
+        names = {name for name in registry if name.startswith("CustomGradient")}
+        if _gradients_before is None:
+            _gradients_before = names
+        for name in names - _gradients_before:
+            del registry[name]
+    gc.collect()
 
 
 def model_size(model: Any) -> int:

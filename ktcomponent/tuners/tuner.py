@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import json
 import os
 import sys
@@ -20,6 +19,7 @@ from ktcomponent.tuners.base_tuner import BaseTuner
 from ktcomponent.tuners.hypermodel import HyperModel
 from ktcomponent.tuners.keras_support import (
     build_optimizer,
+    clear_session,
     maybe_distribute,
     model_size,
     optimizer_layout,
@@ -61,7 +61,7 @@ class Tuner(BaseTuner):
             model.compile("adam", "mse")
             return model
 
-        tuner = Tuner(RandomSearchOracle("val_loss", max_trials=5), build, directory="gs://bucket/tuning")
+        tuner = Tuner(RandomSearchOracle("val_loss", max_trials=5), build, directory="tuning")
         tuner.search(x, y, validation_data=(x_val, y_val), epochs=3)
         model = tuner.get_best_models()[0]
     """
@@ -168,8 +168,7 @@ class Tuner(BaseTuner):
         """A model, checked."""
         import keras
 
-        keras.backend.clear_session()
-        gc.collect()
+        clear_session()
         if self._is_quiet():
             # Keras's bars are made of control characters, and a cleared session shows them again.
             keras.config.disable_interactive_logging()

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -241,3 +243,77 @@ def test_a_study_in_memory_is_refused(commands):
         commands.run("step", "--study", "memory://s", "--hypermodel", "fast:objective"),
         "ends with its process",
     )
+
+
+def test_a_setting_that_prepare_changes_takes_effect_and_is_recorded(commands):
+    def prepare(**settings):
+        oracle = {"class": "BayesianOptimization", "max_trials": 4, "seed": 1, **settings}
+        user = ("--study", commands.study, "--hypermodel", "fast:objective")
+        return commands.run("prepare", *user, "--oracle", json.dumps(oracle))
+
+    assert prepare(beta=2.6)[0] == 0
+    assert commands.step()[0] == 0
+    code, output = prepare(beta=1.0, max_trials=6)
+    assert code == 0, output
+    study = commands.open()
+    assert (study.state.config["oracle"]["beta"], study.state.stop) == (1.0, None)
+    entry = json.loads(study.storage.get(layout.log(study.state.seq)))
+    assert entry["op"] == "config"
+    assert ["set", ["config", "oracle", "beta"], 1.0] in entry["patch"]
+    assert commands.step()[0] == 0
+    assert len(commands.open().state.trials) == 6
+
+
+def test_old_failures_do_not_stop_a_search_that_prepare_resumes(commands):
+    oracle = json.dumps({"max_trials": 12, "seed": 1})
+    code, output = commands.step("--oracle", oracle, hypermodel="fast:failing")
+    assert (code, "3" in output) == (2, True)
+    assert commands.open().state.stop["failures"]
+    # A retry of the step doesn't help; somebody has to say that the fault is mended.
+    assert commands.step("--oracle", oracle, "--batch-size", "1")[0] == 99
+    user = ("--study", commands.study, "--hypermodel", "fast:objective")
+    code, output = commands.run("prepare", *user, "--oracle", oracle)
+    assert code == 0, output
+    assert commands.step("--oracle", oracle)[0] == 0
+    statuses = [trial["status"] for trial in commands.open().state.trials.values()]
+    assert statuses == ["FAILED"] * 3 + ["COMPLETED"] * 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("feature", ["distribution_strategy", "TensorBoard", "SavedModel"])
+def test_what_needs_tensorflow_says_so_on_another_backend(commands, feature):
+    (commands.folder / "elsewhere.py").write_text(
+        """
+import sys, types
+import keras, numpy as np
+import ktcomponent
+from ktcomponent.errors import ConfigurationError
+from ktcomponent.tuners.keras_support import write_model
+from ktcomponent.tuners.tensorboard import configure
+
+board = type("TensorBoard", (), {"log_dir": "logs"})()
+try:
+    if sys.argv[1] == "distribution_strategy":
+        ktcomponent.RandomSearch(lambda hp: None, "loss", distribution_strategy=object())
+    elif sys.argv[1] == "TensorBoard":
+        configure([board], None, str)
+    else:
+        import pathlib
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        write_model(model, pathlib.Path("."), "model", saved_model=True)
+except ConfigurationError as error:
+    print(error)
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "elsewhere.py", feature],
+        cwd=commands.folder,
+        env={**commands.env, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.strip().splitlines()
+    assert feature in line
+    assert "here it runs on jax" in line
