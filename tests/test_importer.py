@@ -205,17 +205,20 @@ def test_another_oracle_is_refused_and_nothing_is_written(project, tmp_path, spe
         (lambda p: (p / "trial_1" / "trial.json").write_text("[" * 100000), "no JSON"),
     ],
 )
-def test_what_is_no_project_is_refused_with_one_message(project, tmp_path, commands, spoil, message):
-    import re
-
+def test_what_is_no_project_is_refused_and_nothing_is_written(project, tmp_path, spoil, message):
     spoil(project)
-    code, output = commands.run(
-        "import", str(project), "--to", str(tmp_path / "study"), "--oracle", json.dumps(SPEC)
-    )
-    assert code == 2, output
-    assert re.search(message, output)
-    assert "Traceback" not in output
+    with pytest.raises(ConfigurationError, match=message):
+        import_project(str(project), str(tmp_path / "study"), SPEC)
     assert not (tmp_path / "study").exists()
+
+
+def test_the_command_refuses_with_one_message(project, commands):
+    change(project, start_order=["../../secret"])
+    code, output = commands.run("import", str(project), "--to", commands.study, "--oracle", json.dumps(SPEC))
+    assert code == 2
+    assert output.startswith("ktcomponent: ")
+    assert "no trial's id" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.slow

@@ -234,7 +234,8 @@ class StudyLedger:
         def decide(state: StudyState) -> Draft | None:
             return Draft("config") if self._taken_along(state) else None
 
-        self._commit(decide)
+        if self._taken_along(self.study.state):
+            self._commit(decide)
 
     def go_on_after_failures(self) -> None:
         """Reopens a search that ended because too many trials in a row failed; those are not counted again."""

@@ -1,6 +1,7 @@
 """Tuners on real Keras models."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -445,3 +446,37 @@ def test_a_model_that_can_not_be_saved_whole_leaves_its_weights(tmp_path):
     assert "weights" in written["note"]
     assert (tmp_path / "model_1.weights.h5").exists()
     assert not (tmp_path / "model_1.keras").exists()
+
+
+def test_graphs_of_earlier_models_are_forgotten(models, tmp_path):
+    import gc
+
+    search(models, tmp_path, max_trials=5)
+    gc.collect()
+    steps = [o for o in gc.get_objects() if type(o).__name__ == "FuncGraph" and "one_step" in o.name]
+    # Those of the last model; without it there would be those of all five.
+    assert len(steps) <= 6
+
+
+def test_a_search_runs_on_another_backend_of_keras(tmp_path):
+    program = f"""
+import keras, numpy as np, sys
+import ktcomponent
+
+def build(hp):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(hp.Int("units", 2, 40)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model
+
+x = np.ones((8, 1), dtype="float32")
+tuner = ktcomponent.Hyperband(build, "val_loss", max_epochs=2, factor=2, directory={str(tmp_path)!r}, seed=1)
+tuner.search(x, x, validation_data=(x, x), verbose=0)
+assert tuner.get_best_models()[0].predict(x, verbose=0).shape == (8, 1)
+assert [t.status for t in tuner.oracle.trials.values()] == ["COMPLETED"] * 5
+assert "tensorflow" not in sys.modules, "TensorFlow was imported"
+"""
+    env = {**os.environ, "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=env
+    )
+    assert done.returncode == 0, done.stderr
