@@ -41,6 +41,34 @@ class ImageHyperModel(HyperModel):
         return images, images
 
 
+class ImageClassifier(ImageHyperModel):
+    """A hypermodel that classifies images, or with `include_top=False` ends with one vector an image.
+
+    Args:
+        include_top: Whether the model ends with a classifier and is compiled.
+        input_shape, input_tensor: One of them; see `ImageHyperModel`.
+        classes: The number of classes; needed with a top.
+        kwargs: See `HyperModel`.
+
+    Raises:
+        ConfigurationError: If the input or the number of classes is missing.
+    """
+
+    def __init__(
+        self,
+        include_top: bool = True,
+        input_shape: tuple[int, ...] | None = None,
+        input_tensor: Any = None,
+        classes: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(input_shape=input_shape, input_tensor=input_tensor, **kwargs)
+        if include_top:
+            require_classes(self, classes)
+        self.include_top = include_top
+        self.classes = classes
+
+
 def require_classes(hypermodel: HyperModel, classes: int | None) -> None:
     """Refuses to classify into no classes.
 

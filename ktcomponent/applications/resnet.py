@@ -13,41 +13,20 @@ from typing import Any
 import keras
 from keras import layers
 
-from ktcomponent.applications.image_hypermodel import ImageHyperModel, channel_axis, pooled, require_classes
+from ktcomponent.applications.image_hypermodel import ImageClassifier, channel_axis, pooled
 from ktcomponent.hyperparameters import HyperParameters
 
 GROUPS = 32
 
 
-class HyperResNet(ImageHyperModel):
+class HyperResNet(ImageClassifier):
     """A residual network for images of shape (height, width, channels), labels one-hot.
 
     Tuned: the version (v1, v2, next), the depth of two stages, the pooling, and with a top the optimizer and its
     learning rate.
 
-    Args:
-        include_top: Whether the model ends with a classifier and is compiled.
-        input_shape, input_tensor: One of them; see `ImageHyperModel`.
-        classes: The number of classes; needed with a top.
-        kwargs: See `HyperModel`.
-
-    Raises:
-        ConfigurationError: If the input or the number of classes is missing.
+    Its arguments are those of `ImageClassifier`.
     """
-
-    def __init__(
-        self,
-        include_top: bool = True,
-        input_shape: tuple[int, ...] | None = None,
-        input_tensor: Any = None,
-        classes: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(input_shape=input_shape, input_tensor=input_tensor, **kwargs)
-        if include_top:
-            require_classes(self, classes)
-        self.include_top = include_top
-        self.classes = classes
 
     def build(self, hp: HyperParameters) -> Any:
         version = hp.Choice("version", ["v1", "v2", "next"], default="v2")

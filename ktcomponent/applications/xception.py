@@ -10,39 +10,18 @@ from typing import Any
 import keras
 from keras import layers
 
-from ktcomponent.applications.image_hypermodel import ImageHyperModel, channel_axis, require_classes
+from ktcomponent.applications.image_hypermodel import ImageClassifier, channel_axis
 from ktcomponent.hyperparameters import HyperParameters
 
 
-class HyperXception(ImageHyperModel):
+class HyperXception(ImageClassifier):
     """An Xception-like network for images of shape (height, width, channels), labels one-hot.
 
     Tuned: activation, the sizes of the convolutions, the number of blocks, pooling, and with a top its dense layers
     and the learning rate.
 
-    Args:
-        include_top: Whether the model ends with a classifier and is compiled.
-        input_shape, input_tensor: One of them; see `ImageHyperModel`.
-        classes: The number of classes; needed with a top.
-        kwargs: See `HyperModel`.
-
-    Raises:
-        ConfigurationError: If the input or the number of classes is missing.
+    Its arguments are those of `ImageClassifier`.
     """
-
-    def __init__(
-        self,
-        include_top: bool = True,
-        input_shape: tuple[int, ...] | None = None,
-        input_tensor: Any = None,
-        classes: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(input_shape=input_shape, input_tensor=input_tensor, **kwargs)
-        if include_top:
-            require_classes(self, classes)
-        self.include_top = include_top
-        self.classes = classes
 
     def build(self, hp: HyperParameters) -> Any:
         activation = hp.Choice("activation", ["relu", "selu"])

@@ -131,7 +131,8 @@ class Tuner(BaseTuner):
         from ktcomponent.tuners.keras_callbacks import SaveBestEpoch, TunerCallback
 
         own = [SaveBestEpoch(self.oracle.objective, Path(self._get_checkpoint_fname(trial.trial_id)))]
-        users = list(kwargs.pop("callbacks", None) or [])
+        given = kwargs.pop("callbacks", None) or []
+        users = list(given) if isinstance(given, (list, tuple)) else [given]
         results = []
         for execution in range(self.executions_per_trial):
             callbacks = self._deepcopy_callbacks(users)

@@ -7,10 +7,10 @@ import time
 import psutil
 import pytest
 from airflow_process import Airflow
-from conftest import ROOT, USER_CODE
 
 from ktcomponent.storage import open_storage
 from ktcomponent.study import Study
+from tests.conftest import ROOT, USER_CODE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -37,7 +37,7 @@ def assert_all_end(processes, seconds=5):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """The best trial and all values of the same search without a disturbance."""
-    from conftest import Commands
+    from tests.conftest import Commands
 
     folder = tmp_path_factory.mktemp("undisturbed")
     commands = Commands(str(folder / "study"), folder)
