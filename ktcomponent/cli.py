@@ -11,72 +11,17 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from ktcomponent.cli_options import JsonObject, search_options, settings_of, settings_options, storage_option
+from ktcomponent.cli_study import enqueue, study
 from ktcomponent.errors import ConfigurationError, KtcomponentError
 from ktcomponent.step import exit_codes
 from ktcomponent.step.plan import Plan, parse_time
 from ktcomponent.version import __version__
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class _JsonObject(click.ParamType[Any]):
-    name = "json"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        if isinstance(value, dict):
-            return value
-        try:
-            parsed = json.loads(value)
-        except ValueError as error:
-            self.fail(f"{value!r} is no JSON: {error}.", param, ctx)
-        if not isinstance(parsed, dict):
-            self.fail(f"expected a JSON object, got {value!r}.", param, ctx)
-        return parsed
-
-
-def _search_options(required: bool) -> Callable[[F], F]:
-    """The options that say what is tuned, and with what."""
-
-    def add(command: F) -> F:
-        for option in (
-            click.option(
-                "--owner",
-                default="",
-                help="Who claims trials; a fresh id by default. A retry must use the same.",
-            ),
-            click.option(
-                "--oracle",
-                type=_JsonObject(),
-                help='How to search, as JSON: {"class": ..., "objective": ..., "max_trials": ...}.',
-            ),
-            click.option(
-                "--search-kwargs",
-                type=_JsonObject(),
-                default="{}",
-                help="Keyword arguments of search, as JSON.",
-            ),
-            click.option(
-                "--search-args",
-                metavar="MODULE:NAME",
-                help="A function that returns the (args, kwargs) of search.",
-            ),
-            click.option(
-                "--hypermodel",
-                required=required,
-                metavar="MODULE:NAME",
-                help="What to tune: build(hp), objective(hp), a HyperModel, a Tuner, or a function that makes one.",
-            ),
-        ):
-            command = option(command)
-        return command
-
-    return add
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -95,7 +40,8 @@ def cli(context: click.Context, parent: int | None) -> None:
 
 @cli.command()
 @click.option("--study", required=True, metavar="URL", help="Where the study lies.")
-@_search_options(required=True)
+@search_options(required=True)
+@settings_options
 def prepare(study: str, **options: Any) -> int:
     """Create a study, or check that it fits; changed settings are taken over."""
     from ktcomponent.report import show_status, status
@@ -104,14 +50,16 @@ def prepare(study: str, **options: Any) -> int:
     from ktcomponent.study import Study, Writer, incarnations
     from ktcomponent.tuners.host import Host, Limits, hosting
 
-    plan = _plan(study, **options)
-    storage = open_storage(plan.study)
+    settings = settings_of(options)
+    plan = _plan(study, **options, settings=settings)
+    storage = open_storage(plan.study, **plan.storage_options)
     if plan.search_args is not None:
         resolve.load_object(plan.search_args, "--search-args")
     with tempfile.TemporaryDirectory(prefix="ktcomponent-") as scratch:
         writer = Writer(plan.owner, incarnations.new_incarnation())
         found = Study.find(storage)
-        with hosting(Host(storage, writer, Path(scratch), Limits(), study_wins=False)):
+        host = Host(storage, writer, Path(scratch), Limits(), study_wins=False, settings=plan.settings)
+        with hosting(host):
             resolve.make_tuner(plan, found.state if found else None).go_on_after_failures()
     show_status(status(Study.open(storage)))
     return exit_codes.DONE
@@ -121,7 +69,8 @@ def prepare(study: str, **options: Any) -> int:
 @click.option(
     "--study", required=True, metavar="URL", help="Where the study lies; created where there is none."
 )
-@_search_options(required=True)
+@search_options(required=True)
+@settings_options
 @click.option("--batch-size", type=click.IntRange(min=1), help="How many trials to run; no limit by default.")
 @click.option(
     "--max-runtime", type=click.FloatRange(min=0), metavar="SECONDS", help="Then claim no more trials."
@@ -146,19 +95,21 @@ def step(parent: int | None, /, study: str, **options: Any) -> int:
     """
     from ktcomponent.step.supervisor import Supervisor
 
-    return Supervisor(_plan(study, **options), parent).run()
+    settings = settings_of(options)
+    return Supervisor(_plan(study, **options, settings=settings), parent).run()
 
 
 @cli.command()
 @click.argument("url")
+@storage_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def status(url: str, as_json: bool) -> int:
+def status(url: str, as_json: bool, storage_options: dict[str, Any]) -> int:
     """Show how far a search is."""
     from ktcomponent import report
     from ktcomponent.storage import open_storage
     from ktcomponent.study import Study
 
-    told = report.status(Study.open(open_storage(url)))
+    told = report.status(Study.open(open_storage(url, **storage_options)))
     if as_json:
         click.echo(json.dumps(told))
     else:
@@ -171,7 +122,7 @@ def status(url: str, as_json: bool) -> int:
 @click.option("--to", "url", required=True, metavar="URL", help="Where the study will lie.")
 @click.option(
     "--oracle",
-    type=_JsonObject(),
+    type=JsonObject(),
     required=True,
     help='The project\'s oracle, as JSON: {"class": ..., "objective": ..., "max_trials": ...}.',
 )
@@ -189,15 +140,14 @@ def import_(directory: str, url: str, oracle: dict[str, Any]) -> int:
 
 @cli.command()
 @click.argument("url")
+@storage_option
 @click.option("--reason", default="stopped by hand", show_default=True, help="Kept in the study.")
-def stop(url: str, reason: str) -> int:
+def stop(url: str, reason: str, storage_options: dict[str, Any]) -> int:
     """End a search: no trial is claimed any more, running ones may finish."""
     from ktcomponent.storage import open_storage
     from ktcomponent.study import Study, Writer, incarnations
 
-    storage = open_storage(url)
-    study = Study.open(storage)
-    storage.check_writable()
+    study = Study.open(open_storage(url, **storage_options))
     writer = Writer(incarnations.new_owner(), incarnations.new_incarnation())
     if incarnations.stop(study, writer, reason):
         click.echo(f"stopped {study.url}")
@@ -206,10 +156,14 @@ def stop(url: str, reason: str) -> int:
     return exit_codes.DONE
 
 
+cli.add_command(enqueue)
+cli.add_command(study)
+
+
 @cli.command()
 @click.argument("url")
 @click.option("--to", metavar="URL", help="The folder to write to; a folder of the study by default.")
-@_search_options(required=False)
+@search_options(required=False)
 @click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="How many models.")
 @click.option("--saved-model", is_flag=True, help="Write each model as a TensorFlow SavedModel too.")
 @click.option(
@@ -227,7 +181,13 @@ def export(url: str, to: str | None, top_k: int, saved_model: bool, min_trials: 
     if saved_model and plan is None:
         raise ConfigurationError("--saved-model needs --hypermodel, which rebuilds the models.")
     target, manifest = write_export(
-        url, to, plan=plan, top_k=top_k, min_trials=min_trials, saved_model=saved_model
+        url,
+        to,
+        plan=plan,
+        top_k=top_k,
+        min_trials=min_trials,
+        saved_model=saved_model,
+        storage_options=options["storage_options"],
     )
     partial = ", partial: the search has not ended" if manifest["partial"] else ""
     click.echo(

@@ -9,18 +9,18 @@ import io
 import json
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ktcomponent.console import say
 from ktcomponent.errors import ConfigurationError, TooFewTrials
-from ktcomponent.objective import create_objective
 from ktcomponent.step.plan import Plan
 from ktcomponent.storage import Storage, open_storage
 from ktcomponent.study import Study, Writer, artifacts, incarnations, layout
+from ktcomponent.study.ranking import best_trials
 from ktcomponent.study.state import StudyState
-from ktcomponent.trial import TrialStatus
 
 MANIFEST = "manifest.json"
 HYPERPARAMETERS = "best_hyperparameters.json"
@@ -46,6 +46,7 @@ def export(
     top_k: int = 1,
     min_trials: int = 1,
     saved_model: bool = False,
+    storage_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[str, dict[str, Any]]:
     """Writes the result of a study to a folder; the manifest comes last, so who sees it sees a whole export.
 
@@ -56,6 +57,7 @@ def export(
         top_k: How many models.
         min_trials: How many trials must have completed.
         saved_model: Whether to write each Keras model as a TensorFlow SavedModel too.
+        storage_options: Arguments of the study's file system; the folder's too, where it is of the same kind.
 
     Returns:
         The folder's URL and the manifest. `partial` in it says that the search had not ended.
@@ -63,7 +65,7 @@ def export(
     Raises:
         TooFewTrials: If fewer trials completed.
     """
-    study = Study.open(open_storage(study_url))
+    study = Study.open(open_storage(study_url, **storage_options))
     state = study.state
     best = best_trials(state)
     if len(best) < max(min_trials, 1):
@@ -72,7 +74,8 @@ def export(
             "Run more trials, or lower min_trials."
         )
     target_url = to or f"{study_url.rstrip('/')}/{layout.export(f'commit-{state.seq}')}"
-    target = open_storage(target_url)
+    alike = target_url.split("://")[0] == study_url.split("://")[0]
+    target = open_storage(target_url, **(storage_options if alike else {}))
     with tempfile.TemporaryDirectory(prefix="ktcomponent-") as scratch:
         folder = Path(scratch, "export")
         folder.mkdir()
@@ -97,14 +100,6 @@ def read_manifest(target: Storage) -> dict[str, Any]:
         raise ConfigurationError(f"There is no export at {target.url}: it has no {MANIFEST}.")
     manifest: dict[str, Any] = json.loads(data)
     return manifest
-
-
-def best_trials(state: StudyState) -> list[str]:
-    """Ids of the completed trials, best first."""
-    objective = create_objective(state.config["oracle"]["objective"])
-    sign = -1.0 if objective.direction == "max" else 1.0
-    completed = {i: t for i, t in state.trials.items() if t["status"] == TrialStatus.COMPLETED}
-    return sorted(completed, key=lambda i: (sign * float(completed[i]["score"]), completed[i]["number"]))
 
 
 def trials_table(state: StudyState) -> str:

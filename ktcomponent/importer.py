@@ -68,7 +68,7 @@ def import_project(folder: str, to: str, oracle: Mapping[str, Any]) -> Study:
     made = _oracle_of(project, oracle)
     _check(project, made)
     target = open_storage(to)
-    target.check_writable()
+    target.check_shared()
     # Who goes on with an import is the same owner, so that what was claimed then is freed.
     source = {"source": project.storage.url, "trials": len(project.trials), "complete": False}
     owner = f"import-{hashlib.sha256(project.storage.url.encode()).hexdigest()[:16]}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ktcomponent.console import is_terminal, last_line, say, show_table
-from ktcomponent.export import best_trials
 from ktcomponent.oracles.registry import BUILT_IN
 from ktcomponent.study import Study, beats
 from ktcomponent.study.binding import kept_oracle
+from ktcomponent.study.ranking import best_trials
 from ktcomponent.study.state import StudyState
 from ktcomponent.trial import TrialStatus
 

@@ -47,6 +47,10 @@ class HyperParameter:
         """The position in [0, 1] of a legal value; `prob_to_value` gives the value back."""
         raise NotImplementedError
 
+    def allows(self, value: Any) -> bool:
+        """Whether a value lies in the domain."""
+        return any(type(legal) is type(value) and legal == value for legal in self.values)
+
     def random_sample(self, seed: int | None = None) -> Any:
         """A value drawn uniformly from the (scaled) domain; the same one for the same seed."""
         return self.prob_to_value(random.Random(seed).random())
@@ -239,6 +243,12 @@ class _Numerical(HyperParameter):
     @property
     def default(self) -> Any:
         return self.min_value if self._default is None else self._default
+
+    def allows(self, value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, (int, type(self.min_value))):
+            return False
+        legal = self.legal_values
+        return self.min_value <= value <= self.max_value if legal is None else value in legal
 
     @property
     def _steps(self) -> tuple[Any, Any, Any, str]:

@@ -24,6 +24,10 @@ MOST_TRIALS = 200
 """The process is fitted to so many trials at most: the better half of them the best, the other the newest."""
 
 
+SPARE, LOOKED_AT, APART = 4, 400, 0.1
+"""Up to so many spare proposals are taken from the best ones, each so far from better ones in some coordinate."""
+
+
 class BayesianOptimizationOracle(Oracle):
     """Fits a Gaussian process to the scores, and tries where its lower confidence bound is lowest.
 
@@ -45,6 +49,8 @@ class BayesianOptimizationOracle(Oracle):
     Raises:
         ConfigurationError: If an argument can't be used.
     """
+
+    costly_proposals = True
 
     def __init__(
         self,
@@ -97,8 +103,10 @@ class BayesianOptimizationOracle(Oracle):
             or completed < (self.num_initial_points or max(3 * len(self.hyperparameters.space), 3))
         ):
             return self._random_populate_space()
-        values = self._best_candidate()
-        return self._random_populate_space() if values is None else {"status": RUNNING, "values": values}
+        candidates = self._best_candidates()
+        if not candidates:
+            return self._random_populate_space()
+        return {"status": RUNNING, "values": candidates[0], "spare": candidates[1:]}
 
     def next_status(self) -> str:
         self._values_matter = False
@@ -111,8 +119,9 @@ class BayesianOptimizationOracle(Oracle):
         values = self._random_values()
         return {"status": STOPPED if values is None else RUNNING, "values": values}
 
-    def _best_candidate(self) -> Values | None:
-        """The untried values with the lowest confidence bound among those looked at; None if all were tried."""
+    def _best_candidates(self) -> list[Values]:
+        """The untried values with the lowest confidence bound among those looked at, and a few others that are not
+        close to better ones; none if all were tried."""
         from ktcomponent.hyperparameters.cube import Cube
 
         cube = Cube(self.hyperparameters)
@@ -141,8 +150,8 @@ class BayesianOptimizationOracle(Oracle):
             look_at(
                 [self._drawn(candidates[h], step) for h in centres for _ in range(number // len(centres))]
             )
-        best = min(bounds, key=lambda h: (bounds[h], h), default=None)
-        return None if best is None else candidates[best]
+        ranked = [candidates[h] for h in sorted(bounds, key=lambda h: (bounds[h], h))[:LOOKED_AT]]
+        return _apart(ranked, cube.encode(ranked)) if ranked else []
 
     def _fit(self, cube: Cube) -> GaussianProcess:
         """The process of all ended trials, with the running ones turning out as expected."""
@@ -204,6 +213,22 @@ class BayesianOptimizationOracle(Oracle):
             values[hp.name] = hp.prob_to_value(u)
         self._candidate += 1
         return values
+
+
+def _apart(ranked: list[Values], X: Any) -> list[Values]:
+    """The first values, and the next ones that are apart from those chosen already.
+
+    Args:
+        ranked: Candidates, the best first.
+        X: Their places in the unit cube, one row each.
+    """
+    chosen = [0]
+    for i in range(1, len(ranked)):
+        if len(chosen) > SPARE:
+            break
+        if abs(X[chosen] - X[i]).max(axis=1).min() >= APART:
+            chosen.append(i)
+    return [ranked[i] for i in chosen]
 
 
 def _clipped(scores: Any) -> Any:

@@ -111,6 +111,21 @@ class HyperbandOracle(Oracle):
         )
         return self.hyperband_iterations * sum(sizes)
 
+    def needed_trials(self) -> set[str]:
+        """All trials of brackets that have not ended: their models may go on in a later round."""
+        needed: set[str] = set()
+        for bracket in self._begun():
+            sizes = [self._get_size(bracket.number, n) for n in range(len(bracket.rounds))]
+            whole = all(len(trials) >= size for trials, size in zip(bracket.rounds, sizes, strict=True))
+            trials = [trial for trials in bracket.rounds for trial in trials]
+            if not whole or not all(map(_has_ended, trials)):
+                needed |= {trial.trial_id for trial in trials}
+        return needed
+
+    def complete_values(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Trained to the end, and in no bracket."""
+        return {"tuner/epochs": self.max_epochs, "tuner/initial_epoch": 0, **values}
+
     def populate_space(self, trial_id: str) -> Proposal:
         del trial_id
         exhausted = False
@@ -140,6 +155,8 @@ class HyperbandOracle(Oracle):
         of_trial: dict[str, Bracket] = {}
         for trial in self.trials.values():
             values = trial.hyperparameters.values
+            if "tuner/epochs" in values and "tuner/bracket" not in values:
+                continue  # a person asked for it
             bracket = of_trial.get(str(values.get("tuner/trial_id")))
             if bracket is not None:
                 number = min(int(values.get("tuner/round", 0)), len(bracket.rounds) - 1)

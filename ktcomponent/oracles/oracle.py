@@ -35,10 +35,14 @@ _OLDER_NAMES = {"_populate_space": "populate_space", "_score_trial": "score_tria
 
 
 class Proposal(TypedDict, total=False):
-    """What `populate_space` returns: a status and, with RUNNING, the values by name."""
+    """What `populate_space` returns: a status and, with RUNNING, the values by name.
+
+    An oracle whose proposals are costly gives a few `spare` ones too, the next best first.
+    """
 
     status: str
     values: dict[str, Any] | None
+    spare: list[dict[str, Any]]
 
 
 class Oracle:
@@ -67,6 +71,10 @@ class Oracle:
 
     fixed_settings: tuple[str, ...] = ("objective",)
     """Settings that never change in a study: with another value it is another search."""
+
+    costly_proposals = False
+    """Whether proposed values are used also after another worker's commit, as long as they are untried; else they
+    are proposed anew."""
 
     limits: tuple[str, ...] = ("max_trials", "max_consecutive_failed_trials")
     """Settings that end a search; it goes on when one of them is raised."""
@@ -120,6 +128,8 @@ class Oracle:
         self._seed_state: int = self.seed
         self._max_collisions = 20
         self._candidate = 0
+        self._proposed: list[dict[str, Any]] = []
+        self._basis: dict[str, Any] | None = None
         self._known_records: dict[str, tuple[Mapping[str, Any], Trial]] = {}
         self._ledger: Ledger | None = None
         self._lock = threading.RLock()
@@ -165,6 +175,14 @@ class Oracle:
     # The older names, for subclasses that call them through `super()`.
     _populate_space = populate_space
     _score_trial = score_trial
+
+    def needed_trials(self) -> set[str]:
+        """Ended trials whose models a later trial may go on with, so that they must be kept."""
+        return set()
+
+    def complete_values(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Values that a person asks to be tried, with what this oracle's trials have beside them."""
+        return values
 
     def next_status(self) -> str:
         """What `create_trial` would answer, on an oracle that is thrown away afterwards."""
@@ -220,7 +238,7 @@ class Oracle:
             return trial
 
         number = len(self.trials)
-        trial_id = f"{number:0{len(str(self.max_trials or 9999))}d}"
+        trial_id = self._next_id()
         self._candidate = 0
         proposal: Proposal
         if self.max_trials is not None and number >= self.max_trials:
@@ -228,18 +246,8 @@ class Oracle:
         elif self._space_unknown():
             proposal = {"status": IDLE}
         else:
-            proposal = self.populate_space(trial_id)
-
-        hyperparameters = self.hyperparameters.copy()
-        hyperparameters.values = dict(proposal.get("values") or {})
-        trial = Trial(hyperparameters, trial_id, proposal["status"])
-        if trial.status == TrialStatus.RUNNING:
-            trial.number = number
-            self._record_values(trial)
-            self.trials[trial_id] = trial
-            self.start_order.append(trial_id)
-            self.ongoing_trials[tuner_id] = trial
-        return trial
+            proposal = self._kept_proposal() or self._propose(trial_id)
+        return self._new_trial(tuner_id, trial_id, proposal)
 
     @synchronized
     def update_trial(self, trial_id: str, metrics: dict[str, Any], step: int = 0) -> Trial:
@@ -332,6 +340,7 @@ class Oracle:
         if name == "create_trial":
             tuner_id = kwargs["tuner_id"] if kwargs else args[0]
             adopted = functools.partial(self._adopt, call)
+            self.forget_proposal()
             return adopted() if ledger is None else ledger.create_trial(tuner_id, adopted)
         if ledger is None:
             return call()
@@ -350,6 +359,69 @@ class Oracle:
             if trial.trial_id not in self.start_order:
                 self.start_order.append(trial.trial_id)
         return trial
+
+    def trial_of_values(self, tuner_id: str, values: dict[str, Any]) -> Trial | None:
+        """A new running trial with values that a person asked for; None where `max_trials` is reached.
+
+        Args:
+            tuner_id: Who runs it.
+            values: By name; hyperparameters that are left out take their defaults.
+        """
+        if self.max_trials is not None and len(self.trials) >= self.max_trials:
+            return None
+        proposal: Proposal = {"status": RUNNING, "values": self.complete_values(values)}
+        return self._new_trial(tuner_id, self._next_id(), proposal)
+
+    def _next_id(self) -> str:
+        return f"{len(self.trials):0{len(str(self.max_trials or 9999))}d}"
+
+    def _new_trial(self, tuner_id: str, trial_id: str, proposal: Proposal) -> Trial:
+        hyperparameters = self.hyperparameters.copy()
+        hyperparameters.values = dict(proposal.get("values") or {})
+        trial = Trial(hyperparameters, trial_id, proposal["status"])
+        if trial.status == TrialStatus.RUNNING:
+            trial.number = len(self.trials)
+            self._record_values(trial)
+            self.trials[trial_id] = trial
+            self.start_order.append(trial_id)
+            self.ongoing_trials[tuner_id] = trial
+        return trial
+
+    def forget_proposal(self) -> None:
+        """A new decision begins: what was proposed in an earlier one is of no use in it."""
+        self._proposed, self._basis = [], None
+
+    def _propose(self, trial_id: str) -> Proposal:
+        self._basis = {"number": len(self.trials)}
+        proposal = self.populate_space(trial_id)
+        values = proposal.get("values")
+        if self.costly_proposals and proposal["status"] == RUNNING and values is not None:
+            self._proposed = [values, *proposal.get("spare", [])]
+            self._basis["space"] = len(self.hyperparameters.space)
+        return proposal
+
+    def basis_of(self, trial: Trial, seen: int) -> dict[str, Any]:
+        """What the values of a new trial follow from: the number that it was proposed as, the commit up to which
+        trials were seen, and which of the proposed candidates it is where that is not the first.
+
+        Args:
+            trial: The trial.
+            seen: The number of the commit at which the oracle is.
+        """
+        if self._basis is None:
+            return {"number": trial.number, "seen": seen}
+        self._basis.setdefault("seen", seen)
+        return {name: value for name, value in self._basis.items() if name != "space"}
+
+    def _kept_proposal(self) -> Proposal | None:
+        """What was proposed before a race was lost in the same decision, if it is still wanted."""
+        if self._basis is None or self._basis.get("space") != len(self.hyperparameters.space):
+            self.forget_proposal()
+            return None
+        while self._proposed and self._duplicate(self._proposed[0]):
+            del self._proposed[0]
+            self._basis["candidate"] = self._basis.get("candidate", 0) + 1
+        return {"status": RUNNING, "values": self._proposed[0]} if self._proposed else None
 
     def _settle(self, trial: Trial) -> None:
         """Lets the caller's object be the oracle's own again, with all that was decided about it."""

@@ -57,7 +57,7 @@ def _run(order: dict[str, Any], supervisor: TextIO) -> int:
     from ktcomponent.step import resolve
 
     plan = Plan.from_json(order["plan"])
-    storage = open_storage(plan.study)
+    storage = open_storage(plan.study, **plan.storage_options)
     study = Study.find(storage)
     limits = Limits(
         trials=order["trials"],
@@ -65,7 +65,8 @@ def _run(order: dict[str, Any], supervisor: TextIO) -> int:
         deadline=plan.deadline_time(),
         max_wait_s=plan.max_wait,
     )
-    host = Host(storage, Writer(plan.owner, order["incarnation"]), Path(order["scratch"]), limits)
+    writer = Writer(plan.owner, order["incarnation"])
+    host = Host(storage, writer, Path(order["scratch"]), limits, settings=plan.settings)
     args, kwargs = resolve.load_search_arguments(plan)
     with hosting(host):
         tuner = resolve.make_tuner(plan, study.state if study else None)

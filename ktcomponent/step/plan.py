@@ -26,6 +26,8 @@ class Plan:
         max_runtime: Seconds after which no more trial is claimed.
         deadline: ISO time from which on the search is over for everybody.
         max_wait: Seconds to wait while only others have something to do.
+        settings: The study's own settings; see `ktcomponent.study.settings`.
+        storage_options: Arguments of the file system, without credentials; see `open_storage`.
     """
 
     study: str
@@ -38,6 +40,8 @@ class Plan:
     max_runtime: float | None = None
     deadline: str | None = None
     max_wait: float = 600.0
+    settings: dict[str, Any] = field(default_factory=dict)
+    storage_options: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

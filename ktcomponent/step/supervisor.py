@@ -14,8 +14,10 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
+from ktcomponent.clock import SYSTEM, Clock
 from ktcomponent.console import say
 from ktcomponent.errors import Fenced, StorageError
 from ktcomponent.oracles.registry import BUILT_IN
@@ -25,6 +27,7 @@ from ktcomponent.step.process import TrainingChild
 from ktcomponent.storage import open_storage
 from ktcomponent.study import Study, StudyLedger, Writer, incarnations
 from ktcomponent.study.binding import kept_oracle
+from ktcomponent.study.expiry import Expiry
 from ktcomponent.study.watch import Pulse
 from ktcomponent.trial import TrialStatus
 
@@ -36,6 +39,19 @@ MAX_IDLE_LOSSES = 2
 
 class _Ended(Exception):
     """The step was told to end, or the process that started it has ended."""
+
+
+class _Attentive(Clock):
+    """A clock whose sleepers are woken up, by an exception, when the step is told to end."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._check()
+            time.sleep(min(left, TICK_S))
 
 
 class Supervisor:
@@ -51,12 +67,14 @@ class Supervisor:
         self._parent = parent
         self._told: str | None = None
         self._started = time.monotonic()
-        self._storage = open_storage(plan.study)
+        self._storage = open_storage(plan.study, **plan.storage_options)
+        self._storage.clock = _Attentive(self._check_told)
         self._incarnations: list[str] = []
         self._pulse: Pulse | None = None
         # The owner's incarnation when this step began: whoever replaces it in the meantime is a later try.
         self._before: str | None = None
         self._idle_losses = 0
+        self._expiry: Expiry | None = None
 
     def run(self) -> int:
         """Runs the step to its end; returns its exit code."""
@@ -106,8 +124,11 @@ class Supervisor:
             if not told:
                 self._say("waiting: the remaining trials run elsewhere")
                 told = True
-            self._sleep(pause)
-            pause = min(pause * 1.5, MAX_PAUSE_S)
+            if self._expiry is None:
+                self._expiry = Expiry(study, self._fresh_writer())
+            if not self._expiry.look():
+                self._storage.clock.sleep(pause)
+                pause = min(pause * 1.5, MAX_PAUSE_S, study.state.config["lease_s"] / 6)
             study.refresh()
 
     def _look_for_work(self, study: Study) -> str:
@@ -240,6 +261,7 @@ class Supervisor:
     def _give_back_all(self) -> None:
         """Closes the incarnation, also where it holds nothing: no commit of the child can land any more."""
         held: dict[str, int] = {}
+        self._storage.clock = SYSTEM  # this is to be done to its end
         if self._pulse is not None:
             self._pulse.look()
             held = self._pulse.held
@@ -295,12 +317,6 @@ class Supervisor:
             self._told = "the process that started this step has ended"
         if self._told is not None:
             raise _Ended
-
-    def _sleep(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            self._check_told()
-            time.sleep(min(left, TICK_S))
 
     def _say(self, line: str) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The contract of a storage: five verbs over keys.
+"""The contract of a storage: a few verbs over keys.
 
 A key is a relative path with forward slashes. The one promise everything above rests on is `put_if_absent`:
 of several processes that create the same key at the same time, exactly one succeeds, and a reader sees all
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from ktcomponent.clock import SYSTEM, Clock
 from ktcomponent.errors import ConfigurationError
 
 _SEGMENT = re.compile(r"(?!\.\.?$)[^/\\\x00-\x1f]{1,255}")
@@ -22,7 +24,12 @@ class Storage(abc.ABC):
 
     Args:
         url: Where it is, without credentials; for messages.
+
+    Attributes:
+        clock: By which those wait who work with this storage.
     """
+
+    clock: Clock = SYSTEM
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -42,17 +49,22 @@ class Storage(abc.ABC):
     def put(self, key: str, data: bytes) -> None:
         """Creates or replaces an object; a reader sees the old one or the new one. For keys with one writer."""
 
-    @abc.abstractmethod
-    def get(self, key: str) -> bytes | None:
-        """The object's bytes, or None where there is none."""
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
+        """The object's bytes, or None where there is none.
 
-    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        Args:
+            key: The key.
+            limit: Of a larger object only `limit + 1` bytes are read: enough to see that it is too large.
+        """
+        return self.get_many([key], limit)[0]
+
+    @abc.abstractmethod
+    def get_many(self, keys: Sequence[str], limit: int | None = None) -> list[bytes | None]:
         """Like `get`, for several keys, side by side where the storage can."""
-        return [self.get(key) for key in keys]
 
     @abc.abstractmethod
     def list(self, prefix: str) -> list[str]:
-        """All keys below the folder `prefix`, sorted; none where it doesn't exist."""
+        """All keys below the folder `prefix` (everything with ""), sorted; none where it doesn't exist."""
 
     @abc.abstractmethod
     def delete(self, key: str) -> None:
@@ -61,6 +73,18 @@ class Storage(abc.ABC):
     @abc.abstractmethod
     def check_writable(self) -> None:
         """Raises `ConfigurationError` where this place can't be written to; leaves nothing behind."""
+
+    def check_shared(self) -> None:  # noqa: B027 - most storages keep it by construction
+        """Makes sure that `put_if_absent` keeps its promise here; a study is not written to before.
+
+        Raises:
+            ConfigurationError: If it does not.
+            StorageError: If that can't be found out now.
+        """
+
+    def side_by_side(self, actions: Sequence[Callable[[], Any]]) -> Sequence[Any]:
+        """Does several things, at the same time where that saves waiting; returns their results."""
+        return [action() for action in actions]
 
     def upload(self, path: Path, key: str) -> None:
         """Puts a local file."""
@@ -84,6 +108,7 @@ def check_key(key: str) -> str:
     """
     if not all(_SEGMENT.fullmatch(segment) for segment in key.split("/")):
         raise ConfigurationError(
-            f"{key!r} is not a usable name: no '..', no empty part, no control characters."
+            f"{key[:200]!r} is not a usable name: no '..', no empty part, no control characters, at most 255 "
+            "characters between two slashes."
         )
     return key

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ktcomponent.errors import ConfigurationError, StorageError
@@ -29,6 +30,7 @@ class LocalStorage(Storage):
     def __init__(self, root: Path) -> None:
         super().__init__(f"file://{root}")
         self.root = root
+        self._is_checked = False
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         try:
@@ -40,16 +42,11 @@ class LocalStorage(Storage):
     def put(self, key: str, data: bytes) -> None:
         self._publish(key, data, _replace)
 
-    def get(self, key: str) -> bytes | None:
-        try:
-            return self._path(key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise StorageError(f"Can't read {self.url}/{key}: {error}.") from error
+    def get_many(self, keys: Sequence[str], limit: int | None = None) -> list[bytes | None]:
+        return [self._read(key, limit) for key in keys]
 
     def list(self, prefix: str) -> list[str]:
-        top = self._path(prefix)
+        top = self._path(prefix) if prefix else self.root
         return sorted(
             path.relative_to(self.root).as_posix()
             for path in top.rglob("*")
@@ -75,6 +72,31 @@ class LocalStorage(Storage):
                 f"{self.url} can't be written to ({error}). Expected a folder on a file system with hard links, "
                 "and the right to write there."
             ) from error
+
+    def check_shared(self) -> None:
+        """What publishes an object here fails where the name exists: `link(2)`, which a file system may lack."""
+        if not self._is_checked:
+            self.check_writable()
+            self._is_checked = True
+
+    def download(self, key: str, path: Path) -> bool:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(self._path(key), path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise StorageError(f"Can't copy {self.url}/{key} to {path}: {error}.") from error
+        return True
+
+    def _read(self, key: str, limit: int | None) -> bytes | None:
+        try:
+            with self._path(key).open("rb") as file:
+                return file.read(-1 if limit is None else limit + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"Can't read {self.url}/{key}: {error}.") from error
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from ktcomponent.storage.base import Storage, check_key
 
@@ -31,11 +32,13 @@ class MemoryStorage(Storage):
         with _LOCK:
             _OBJECTS[self._prefix + check_key(key)] = data
 
-    def get(self, key: str) -> bytes | None:
-        return _OBJECTS.get(self._prefix + check_key(key))
+    def get_many(self, keys: Sequence[str], limit: int | None = None) -> list[bytes | None]:
+        end = None if limit is None else limit + 1
+        found = [_OBJECTS.get(self._prefix + check_key(key)) for key in keys]
+        return [None if data is None else data[:end] for data in found]
 
     def list(self, prefix: str) -> list[str]:
-        top = f"{self._prefix}{check_key(prefix)}/"
+        top = f"{self._prefix}{check_key(prefix)}/" if prefix else self._prefix
         with _LOCK:
             return sorted(name.removeprefix(self._prefix) for name in _OBJECTS if name.startswith(top))
 

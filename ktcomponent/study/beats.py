@@ -10,6 +10,8 @@ from ktcomponent.storage import Storage
 from ktcomponent.study import layout
 from ktcomponent.study.state import StudyState
 
+MAX_BYTES = 4096
+
 
 def beat(storage: Storage, generation: int, trial_id: str, attempt: int, count: int) -> None:
     """Says that the attempt is being watched over.
@@ -37,7 +39,7 @@ def count_stale(storage: Storage, state: StudyState) -> int:
     for trial_id, lease in state.running().items():
         seen = [lease["claimed"]]
         try:
-            data = storage.get(layout.beat(state.generation, trial_id, lease["attempt"]))
+            data = storage.get(layout.beat(state.generation, trial_id, lease["attempt"]), MAX_BYTES)
             if data is not None:
                 seen.append(json.loads(data)["time"])
             latest = max(datetime.datetime.fromisoformat(t) for t in seen)

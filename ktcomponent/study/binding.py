@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ktcomponent.errors import Refused, StudyMismatch
@@ -14,11 +15,9 @@ from ktcomponent.oracles.registry import class_name, create_oracle
 from ktcomponent.storage import Storage
 from ktcomponent.study.entry import plain
 from ktcomponent.study.ledger import StudyLedger, first_document
+from ktcomponent.study.settings import DEFAULTS, checked
 from ktcomponent.study.state import StudyState
 from ktcomponent.study.study import Draft, Study, Writer
-
-LEASE_S = 60
-MAX_ATTEMPTS = 3
 
 Discover = Callable[[dict[str, Any]], None]
 
@@ -32,6 +31,7 @@ def bind(
     study_wins: bool = False,
     is_open: bool = False,
     writes: bool = True,
+    settings: Mapping[str, Any] | None = None,
     discover: Discover = lambda _: None,
 ) -> StudyLedger:
     """Binds an oracle to the study at `storage`, which is created where there is none.
@@ -46,6 +46,7 @@ def bind(
         study_wins: What happens where settings differ: the study's are kept, with a warning; else the
             oracle's are committed.
         is_open: Whether the writer's incarnation is open, or will be by the first claim.
+        settings: The study's own settings, see `ktcomponent.study.settings`; those left out keep their value.
         writes: Whether new hyperparameters and settings are committed to a study that exists.
         discover: Called with the study's configuration (empty for a new study, which keeps what is put into
             it) to declare hyperparameters in the oracle.
@@ -57,10 +58,11 @@ def bind(
     if study is not None and not overwrite:
         ledger = StudyLedger(study, oracle, writer, is_open)
         _join(ledger, study_wins, discover, writes)
+        _apply_settings(ledger, settings or {}, study_wins, writes)
         return ledger
-    document = _begin(oracle, discover)
+    document = _begin(oracle, discover, settings or {})
     if study is None:
-        storage.check_writable()
+        storage.check_shared()
         study, is_mine = Study.create(storage, writer, document)
     else:
         is_mine = True
@@ -124,13 +126,15 @@ def create(oracle: Oracle, storage: Storage, writer: Writer, notes: dict[str, An
     return study
 
 
-def _begin(oracle: Oracle, discover: Discover) -> list[list[Any]]:
+def _begin(
+    oracle: Oracle, discover: Discover, settings: Mapping[str, Any] = MappingProxyType({})
+) -> list[list[Any]]:
     """The first document of a new study (or generation)."""
     config: dict[str, Any] = {
         "oracle": {"class": class_name(oracle), **oracle.settings()},
         "overridden": oracle.overridden,
-        "lease_s": LEASE_S,
-        "max_attempts": MAX_ATTEMPTS,
+        **DEFAULTS,
+        **checked(settings),
     }
     discover(config)
     return first_document(oracle, config)
@@ -161,6 +165,19 @@ def _join(ledger: StudyLedger, study_wins: bool, discover: Discover, writes: boo
     if writes:
         ledger.reconfigure(changed, seed, space)
     oracle.bind(ledger)
+
+
+def _apply_settings(ledger: StudyLedger, given: Mapping[str, Any], study_wins: bool, writes: bool) -> None:
+    """Commits the study's own settings where they changed."""
+    kept = {**DEFAULTS, **ledger.study.state.config}
+    changed = {name: value for name, value in checked(given).items() if kept[name] != value}
+    if study_wins and changed:
+        told = "; ".join(f"{name} is {kept[name]!r}, not {value!r}" for name, value in changed.items())
+        warnings.warn(f"The settings of the study {ledger.study.url} are used: {told}.", stacklevel=3)
+    elif changed and writes:
+        for name, value in changed.items():
+            ledger.note(name, value)
+        ledger.flush()
 
 
 def _reset(study: Study, writer: Writer, document: list[list[Any]]) -> None:

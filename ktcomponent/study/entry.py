@@ -9,7 +9,7 @@ from typing import Any
 
 from ktcomponent.errors import CorruptEntry
 
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 _TAIL = ',"sha256":"'
 _TAIL_LENGTH = len(_TAIL) + 64 + len('"}\n')
 
@@ -42,7 +42,10 @@ def decode(data: bytes, key: str) -> dict[str, Any]:
     return entry
 
 
-REMEDY = "Restore the object from a backup or an older version of it; nothing was changed or skipped."
+REMEDY = (
+    "Restore the object from a backup or an older version of it, or make a sound copy with `ktcomponent study "
+    "repair`; nothing was changed or skipped."
+)
 
 
 def dumps(value: Any) -> str:

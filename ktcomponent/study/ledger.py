@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from ktcomponent.errors import Fenced, KtcomponentError, Refused
+from ktcomponent.errors import Fenced, KtcomponentError, Refused, StorageError
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.metrics import MetricsTracker
 from ktcomponent.oracles.oracle import Oracle
-from ktcomponent.study import artifacts, entry, incarnations
-from ktcomponent.study.entry import dumps, plain
+from ktcomponent.study import artifacts, incarnations, retention
+from ktcomponent.study.entry import dumps, plain, revive
+from ktcomponent.study.expiry import Expiry
 from ktcomponent.study.patch import Patch, diff
 from ktcomponent.study.state import StudyState
 from ktcomponent.study.study import Draft, Study, Writer
@@ -40,6 +42,7 @@ class StudyLedger:
     Attributes:
         folder_of: Gives the local folder of a trial's files, which `end_trial` uploads, or None.
         on_vanished: Told of a trial that failed without running, since its workers vanished too often.
+        small_files: Names of files that stay where a trial's checkpoints are given up.
     """
 
     def __init__(self, study: Study, oracle: Oracle, writer: Writer, is_open: bool = False) -> None:
@@ -49,7 +52,9 @@ class StudyLedger:
         self.writer = dataclasses.replace(writer, generation=study.state.generation)
         self.folder_of: Callable[[str], Path | None] = lambda _: None
         self.on_vanished: Callable[[Trial], None] = lambda _: None
+        self.small_files: frozenset[str] = frozenset()
         self._is_open = is_open
+        self._expiry: Expiry | None = None
         self._synced: tuple[int, int] | None = None
         self._held: dict[str, str] = {}
         self._reports: dict[str, list[tuple[dict[str, Any], int]]] = {}
@@ -104,6 +109,17 @@ class StudyLedger:
             generation = self.study.state.generation
             files = artifacts.upload(self.study.storage, generation, trial_id, attempt, folder)
         self._finish(trial, method, files)
+        if self.study.state.config.get("keep_checkpoints") is not None:
+            self._drop_surplus()
+
+    def _drop_surplus(self) -> None:
+        self._sync()
+        try:
+            needed = self.oracle.needed_trials()
+            retention.drop_surplus(self.study, self.writer, needed, self.small_files)
+        except StorageError as error:
+            # The trial has ended all the same; what is left is dropped after the next one, or by `gc`.
+            _LOG.warning("Checkpoints could not be removed: %s", error)
 
     def _finish(self, trial: Trial, method: Callable[[Trial], None], files: list[artifacts.File]) -> None:
         trial_id = trial.trial_id
@@ -165,6 +181,16 @@ class StudyLedger:
         self._held.clear()
         self.oracle.ongoing_trials.clear()
 
+    def watch_others(self) -> list[str]:
+        """While there is nothing to claim: gives back what was claimed by workers that show no sign of life.
+
+        Returns:
+            The trials that were given back.
+        """
+        if self._expiry is None:
+            self._expiry = Expiry(self.study, self.writer)
+        return self._expiry.look()
+
     def peek(self) -> str:
         """What `create_trial` would answer now: RUNNING, IDLE or STOPPED. Commits nothing."""
         self.refresh()
@@ -172,6 +198,9 @@ class StudyLedger:
         if state.stop is not None:
             return TrialStatus.STOPPED
         if state.free():
+            return TrialStatus.RUNNING
+        room = self.oracle.max_trials is None or len(self.oracle.trials) < self.oracle.max_trials
+        if state.queue and room:
             return TrialStatus.RUNNING
         self.oracle.bind(None)
         try:
@@ -226,7 +255,7 @@ class StudyLedger:
     def tuner_state(self, tuner_id: str) -> dict[str, Any] | None:
         """What the study keeps of a tuner, None if nothing."""
         kept: dict[str, Any] | None = self.study.state.document.get("tuners", {}).get(tuner_id)
-        return None if kept is None else entry.revive(kept)
+        return None if kept is None else revive(kept)
 
     def flush(self) -> None:
         """Commits what would go along with the next commit, if that is anything."""
@@ -270,6 +299,7 @@ class StudyLedger:
 
     def _claim(self, tuner_id: str, method: Callable[[], Trial]) -> Trial:
         outcome: list[Trial] = []
+        self.oracle.forget_proposal()
 
         def decide(state: StudyState) -> Draft | None:
             self._sync()
@@ -287,6 +317,14 @@ class StudyLedger:
                 given_back.metrics, given_back.score, given_back.message = MetricsTracker(), None, None
                 outcome[:] = [given_back]
                 return self._claim_of(state, tuner_id, trial_id, self._difference([trial_id]))
+            for waiting in state.queue:
+                enqueued = self.oracle.trial_of_values(tuner_id, revive(waiting["values"]))
+                if enqueued is None:
+                    break  # the search has no room for more trials
+                outcome[:] = [enqueued]
+                patch = self._difference([enqueued.trial_id])
+                about = {"queued": waiting["enqueued"]}
+                return self._claim_of(state, tuner_id, enqueued.trial_id, patch, about)
             trial = method()
             outcome[:] = [trial]
             if trial.status == TrialStatus.RUNNING:
@@ -308,12 +346,19 @@ class StudyLedger:
             self.oracle.ongoing_trials[tuner_id] = trial
         return trial
 
-    def _claim_of(self, state: StudyState, tuner_id: str, trial_id: str, patch: Patch) -> Draft:
+    def _claim_of(
+        self,
+        state: StudyState,
+        tuner_id: str,
+        trial_id: str,
+        patch: Patch,
+        about: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Draft:
         attempt = state.leases.get(trial_id, {"attempt": 0})["attempt"] + 1
         record = self.oracle.trials[trial_id]
-        basis = {"number": record.number, "seen": state.seq}
-        about = {"lease_s": state.config["lease_s"], "tuner_id": tuner_id, "basis": basis}
-        return Draft("claim", trial_id, attempt, patch, about)
+        basis = self.oracle.basis_of(record, state.seq)
+        extra = {"lease_s": state.config["lease_s"], "tuner_id": tuner_id, "basis": basis, **about}
+        return Draft("claim", trial_id, attempt, patch, extra)
 
     def _attempt(self, trial_id: str) -> int:
         held = self.study.state.held(self.writer.owner, self.writer.incarnation)
@@ -363,7 +408,7 @@ class StudyLedger:
             return
         document = self.study.state.document["oracle"]
         # Copied, since an oracle may keep and change what it is given. Records of trials are never changed.
-        state = {key: entry.revive(value) for key, value in document.items() if key != "trials"}
+        state = {key: revive(value) for key, value in document.items() if key != "trials"}
         held = self.study.state.held(self.writer.owner, self.writer.incarnation)
         self._held = {t: i for t, i in self._held.items() if i in held}
         self.oracle.set_state({**state, "trials": document["trials"], "ongoing_trials": self._held})

@@ -7,19 +7,21 @@ document (the configuration and the oracle's state). Nothing here runs an oracle
 
     trial's lease   running --finish--> ended | retry       running --giveback, takeover, expire--> free
                     none, free, retry --claim--> running    (attempt = last + 1)
+                    ended --drop--> ended, without files
     incarnation     takeover opens one and closes the one it replaces; giveback closes
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ktcomponent.errors import CorruptEntry, Fenced, Refused, UnsupportedFormat
 from ktcomponent.study import layout, patch
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
+"""Of what a snapshot holds; snapshots of another version are ignored."""
 
 Entry = dict[str, Any]
 Lease = dict[str, Any]
@@ -36,9 +38,10 @@ class StudyState:
         generation: One more than the number of resets.
         min_writer: The highest asked for.
         document: `{"config": ..., "oracle": ...}`.
-        leases: By trial: state, attempt, losses, and while running: owner, incarnation, tuner_id,
-            claimed, lease_s.
+        leases: By trial: state, attempt, losses; while running: owner, incarnation, tuner_id, claimed, lease_s;
+            when it has ended: by (the incarnation), files, and dropped (the commit) where those were given up.
         owners: By owner: incarnation, open.
+        queue: Values that wait to be tried: `{"enqueued": the commit, "values": ...}`.
         stop: Why the search ended, None while it goes on.
         changed: Number of the last commit that changed the document.
     """
@@ -51,8 +54,17 @@ class StudyState:
     document: dict[str, Any] = field(default_factory=lambda: {"config": {}, "oracle": {}})
     leases: dict[str, Lease] = field(default_factory=dict)
     owners: dict[str, dict[str, Any]] = field(default_factory=dict)
+    queue: list[dict[str, Any]] = field(default_factory=list)
     stop: dict[str, Any] | None = None
     changed: int = 0
+
+    def __post_init__(self) -> None:
+        # Leases that are not at rest, so that nothing here takes longer the more trials have ended.
+        self._active = {t: lease for t, lease in self.leases.items() if lease["state"] != "ended"}
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it; `StudyState(**to_json())` is the same state."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @property
     def config(self) -> dict[str, Any]:
@@ -66,14 +78,16 @@ class StudyState:
         return trials
 
     def running(self) -> dict[str, Lease]:
-        return {t: lease for t, lease in self.leases.items() if lease["state"] == "running"}
+        return {t: lease for t, lease in self._active.items() if lease["state"] == "running"}
 
     def held(self, owner: str, incarnation: str | None = None) -> dict[str, int]:
         """The running attempts of an owner (of one incarnation, or of any), by trial."""
         return {
             t: lease["attempt"]
-            for t, lease in self.running().items()
-            if lease["owner"] == owner and incarnation in (None, lease["incarnation"])
+            for t, lease in self._active.items()
+            if lease["state"] == "running"
+            and lease["owner"] == owner
+            and incarnation in (None, lease["incarnation"])
         }
 
     def finished_by(self, incarnations: Container[str]) -> int:
@@ -83,9 +97,21 @@ class StudyState:
     def free(self) -> list[str]:
         """Trials that were given back, in order of their number."""
         return sorted(
-            (t for t, lease in self.leases.items() if lease["state"] == "free"),
+            (t for t, lease in self._active.items() if lease["state"] == "free"),
             key=lambda t: (self.trials[t].get("number") or 0, t),
         )
+
+    def set_lease(self, trial: str, lease: Lease) -> None:
+        """For the rules alone."""
+        self.leases[trial] = lease
+        if lease["state"] == "ended":
+            self._active.pop(trial, None)
+        else:
+            self._active[trial] = lease
+
+    def forget_leases(self) -> None:
+        """For the rules alone."""
+        self.leases, self.owners, self.queue, self.stop, self._active = {}, {}, [], None, {}
 
     def is_open(self, owner: str, incarnation: str) -> bool:
         known = self.owners.get(owner)
@@ -123,12 +149,12 @@ def fold(state: StudyState, entry: Entry, digest: str) -> None:
         CorruptEntry: If it breaks the chain or a rule.
     """
     where = layout.log(state.seq + 1)
-    if entry.get("min_reader", 1) > layout.READER:
-        raise UnsupportedFormat(
-            f"The study's commit {state.seq + 1} was written by newer software (it needs reader version "
-            f"{entry['min_reader']}, this is {layout.READER}). Upgrade ktcomponent."
-        )
     try:
+        if entry["min_reader"] > layout.READER:
+            raise UnsupportedFormat(
+                f"The study's commit {state.seq + 1} was written by newer software (it needs reader version "
+                f"{entry['min_reader']}, this is {layout.READER}). Upgrade ktcomponent."
+            )
         if (entry["study_id"], entry["seq"]) != (state.study_id, state.seq + 1):
             raise Refused("it belongs elsewhere")
         if entry["prev_sha256"] != state.last_sha256:
@@ -140,12 +166,14 @@ def fold(state: StudyState, entry: Entry, digest: str) -> None:
             patch.apply(state.document, entry["patch"])
             state.changed = entry["seq"]
         _RULES[entry["op"]][1](state, entry)
-    except (Refused, ValueError, KeyError, TypeError) as error:
+        state.min_writer = max(state.min_writer, entry["min_writer"])
+    except UnsupportedFormat:
+        raise
+    except (Refused, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise CorruptEntry(
             f"{where} breaks the rules of the log: {error}. Restore the objects from a backup or an older "
             "version; nothing was changed or skipped."
         ) from error
-    state.min_writer = max(state.min_writer, entry.get("min_writer", 1))
     state.seq = entry["seq"]
     state.last_sha256 = digest
 
@@ -179,6 +207,9 @@ def _may_claim(state: StudyState, entry: Entry) -> None:
     last = 0 if lease is None else lease["attempt"]
     if entry["attempt"] != last + 1:
         raise Refused(f"attempt {entry['attempt']} of trial {entry['trial']} does not follow {last}")
+    queued = entry.get("queued")
+    if queued is not None and queued not in [waiting["enqueued"] for waiting in state.queue]:
+        raise Refused(f"the values that commit {queued} enqueued are taken")
     record = ["oracle", "trials", entry["trial"]]
     if entry["trial"] not in state.trials and record not in [change[1] for change in entry["patch"]]:
         raise Refused(f"trial {entry['trial']} has no record")
@@ -187,9 +218,11 @@ def _may_claim(state: StudyState, entry: Entry) -> None:
 def _claim(state: StudyState, entry: Entry) -> None:
     owner, incarnation = _writer(entry)
     trial = entry["trial"]
-    state.leases[trial] = {
-        **{k: v for k, v in state.leases.get(trial, {"losses": 0}).items() if k == "losses"},
+    if "queued" in entry:
+        state.queue = [waiting for waiting in state.queue if waiting["enqueued"] != entry["queued"]]
+    lease = {
         "state": "running",
+        "losses": state.leases.get(trial, {"losses": 0})["losses"],
         "attempt": entry["attempt"],
         "owner": owner,
         "incarnation": incarnation,
@@ -197,6 +230,7 @@ def _claim(state: StudyState, entry: Entry) -> None:
         "lease_s": entry.get("lease_s"),
         "claimed": entry["time"],
     }
+    state.set_lease(trial, lease)
 
 
 def _is_current(state: StudyState, entry: Entry) -> Lease:
@@ -217,18 +251,20 @@ def _finish(state: StudyState, entry: Entry) -> None:
     trial = entry["trial"]
     lease = state.leases[trial]
     retry = state.trials[trial]["status"] == "INVALID"
-    state.leases[trial] = {
+    ended = {
         "state": "retry" if retry else "ended",
         "attempt": lease["attempt"],
         "losses": lease["losses"],
         "by": lease["incarnation"],
         "files": entry.get("files", []),
     }
+    state.set_lease(trial, ended)
 
 
 def _free(state: StudyState, trial: str, loss: int) -> None:
     lease = state.leases[trial]
-    state.leases[trial] = {"state": "free", "attempt": lease["attempt"], "losses": lease["losses"] + loss}
+    freed = {"state": "free", "attempt": lease["attempt"], "losses": lease["losses"] + loss}
+    state.set_lease(trial, freed)
 
 
 def _giveback(state: StudyState, entry: Entry) -> None:
@@ -285,7 +321,32 @@ def _may_reset(state: StudyState, entry: Entry) -> None:
 
 def _reset(state: StudyState, entry: Entry) -> None:
     state.generation = entry["generation"]
-    state.leases, state.owners, state.stop = {}, {}, None
+    state.forget_leases()
+
+
+def _may_enqueue(state: StudyState, entry: Entry) -> None:
+    if state.stop is not None:
+        raise Refused(f"the search is over ({state.stop['reason']})")
+    if not isinstance(entry["values"], dict):
+        raise Refused("enqueued values must be an object")
+
+
+def _enqueue(state: StudyState, entry: Entry) -> None:
+    state.queue = [*state.queue, {"enqueued": entry["seq"], "values": entry["values"]}]
+
+
+def _may_drop(state: StudyState, entry: Entry) -> None:
+    lease = state.leases.get(entry["trial"])
+    if lease is None or lease["state"] != "ended" or lease["attempt"] != entry["attempt"]:
+        raise Refused(f"attempt {entry['attempt']} of trial {entry['trial']} is not its last, ended one")
+    if "dropped" in lease:
+        raise Refused(f"the files of trial {entry['trial']} were dropped already")
+
+
+def _drop(state: StudyState, entry: Entry) -> None:
+    lease = state.leases[entry["trial"]]
+    kept = [file for file in lease["files"] if file["name"] not in entry["files"]]
+    state.set_lease(entry["trial"], {**lease, "files": kept, "dropped": entry["seq"]})
 
 
 _RULES: dict[str, tuple[Callable[[StudyState, Entry], object], Callable[[StudyState, Entry], object]]] = {
@@ -299,4 +360,6 @@ _RULES: dict[str, tuple[Callable[[StudyState, Entry], object], Callable[[StudySt
     "config": (_anything, _config),
     "stop": (_may_stop, _stop),
     "reset": (_may_reset, _reset),
+    "enqueue": (_may_enqueue, _enqueue),
+    "drop": (_may_drop, _drop),
 }

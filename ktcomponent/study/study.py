@@ -9,25 +9,36 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import itertools
 import json
 import random
 import threading
-import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ktcomponent.errors import CorruptEntry, MissingEntry, StorageError, StudyNotFound, UnsupportedFormat
+from ktcomponent.errors import (
+    ConfigurationError,
+    CorruptEntry,
+    MissingEntry,
+    Refused,
+    StorageError,
+    StudyNotFound,
+    UnsupportedFormat,
+)
 from ktcomponent.storage import Storage
 from ktcomponent.study import entry as entries
-from ktcomponent.study import layout, snapshots
+from ktcomponent.study import layout, segments, snapshots, upkeep
 from ktcomponent.study.patch import Patch
 from ktcomponent.study.state import Entry, StudyState, check, fold
 from ktcomponent.version import __version__
 
-MAX_SPAN = 256
+MAX_SPAN = 64
 TRIES = 5
+MAX_ABOUT = 65536
+FRESH_S = 0.05
+"""Who has seen the head less than this ago commits without looking again: a lost race costs no more than a look."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,13 @@ class Study:
         self.storage = storage
         self.state = state
         self._lock = threading.RLock()
+        # The stored entries of the block that the head is in, and whole blocks that nobody has sealed.
+        self._block: list[bytes] = []
+        self._unsealed: list[tuple[int, bytes]] = []
+        self._lacks_snapshot = False
+        # When the head was seen, and how fast others were moving it (commits a second).
+        self._looked = float("-inf")
+        self._rate = 0.0
 
     @property
     def url(self) -> str:
@@ -85,15 +103,45 @@ class Study:
     def find(cls, storage: Storage) -> Study | None:
         """The study at its head, or None where none was created (to the end).
 
+        Three rounds of requests at most, however long the log: what there is; the newest snapshot with the
+        segments and the entries behind it; what has come since.
+
         Raises:
             UnsupportedFormat: If newer software wrote it.
             CorruptEntry, MissingEntry: If it can't be read as it is.
         """
-        study_id = _read_study_id(storage)
+        about, snapshot_keys, segment_keys = storage.side_by_side(
+            [
+                lambda: storage.get(layout.STUDY, MAX_ABOUT),
+                lambda: storage.list(snapshots.FOLDER),
+                lambda: storage.list(segments.FOLDER),
+            ]
+        )
+        study_id = _study_id_in(about, storage)
         if study_id is None:
             return None
-        study = cls(storage, snapshots.load(storage, study_id) or StudyState(study_id))
-        study._read_tail(span=16)
+        candidates = snapshots.newest_first(snapshot_keys)
+        place = snapshots.place_of(candidates[0]) or 0 if candidates else 0
+        sealed = sorted(n for n in map(segments.number_of, segment_keys) if n is not None and n > place)
+        behind = (sealed[-1] + segments.BLOCK) if sealed else place + 1
+        tail = [behind + i for i in range(segments.BLOCK)]
+        reads: list[Callable[[], Any]] = [
+            lambda: (
+                storage.get_many([layout.segment(n) for n in sealed], segments.MAX_BYTES) if sealed else []
+            ),
+            lambda: storage.get_many([layout.log(n) for n in tail], entries.MAX_BYTES),
+        ]
+        if candidates:
+            reads += [
+                lambda: storage.get(candidates[0], snapshots.MAX_BYTES),
+                lambda: storage.get(layout.log(place), entries.MAX_BYTES),
+            ]
+        blocks, singles, *newest = storage.side_by_side(reads)
+        state = snapshots.decode(candidates[0], newest[0], study_id) if candidates else None
+        if state is None or not snapshots.follows(state, newest[1]):
+            state = snapshots.load(storage, candidates[1:], study_id) or StudyState(study_id)
+        study = cls(storage, state)
+        study._catch_up(dict(zip(sealed, blocks, strict=True)), dict(zip(tail, singles, strict=True)))
         return study if study.state.seq else None
 
     @classmethod
@@ -111,6 +159,33 @@ class Study:
         return study
 
     @classmethod
+    def at(cls, storage: Storage, n: int) -> Study:
+        """The study as it was after commit `n`.
+
+        Raises:
+            ConfigurationError: If there is no such commit.
+        """
+        head = cls.open(storage)
+        if not 1 <= n <= head.state.seq:
+            raise ConfigurationError(f"{storage.url} has the commits 1 to {head.state.seq}, not {n}.")
+        return cls.at_number(storage, head.state.study_id, n)
+
+    @classmethod
+    def at_number(cls, storage: Storage, study_id: str, n: int) -> Study:
+        """Like `at`, for a study whose id is known and that has that commit."""
+        keys = [k for k in storage.list(snapshots.FOLDER) if (snapshots.place_of(k) or n + 1) <= n]
+        study = cls(storage, snapshots.load(storage, keys, study_id) or StudyState(study_id))
+        while study.state.seq < n:
+            first = study.state.seq + 1
+            numbers = range(first, min(first + MAX_SPAN, n + 1))
+            study._fold_singles(
+                numbers, storage.get_many([layout.log(i) for i in numbers], entries.MAX_BYTES)
+            )
+            if study.state.seq < first:
+                raise study._missing(first)
+        return study
+
+    @classmethod
     def create(cls, storage: Storage, writer: Writer, document: Patch) -> tuple[Study, bool]:
         """Creates the study, or opens it where another process was faster.
 
@@ -122,9 +197,10 @@ class Study:
         Returns:
             The study, and whether this call created it.
         """
+        storage.check_shared()
         about = {"format": layout.FORMAT, "study_id": uuid.uuid4().hex, "created": _now()}
         storage.put_if_absent(layout.STUDY, (json.dumps(about) + "\n").encode())
-        study_id = _read_study_id(storage)
+        study_id = study_id_of(storage)
         if study_id is None:
             raise StorageError(f"{storage.url}/{layout.STUDY} was written and is not there.")
         study = cls(storage, StudyState(study_id))
@@ -134,7 +210,7 @@ class Study:
     def refresh(self) -> list[Entry]:
         """Reads what was committed since; returns it."""
         with self._lock:
-            return self._read_tail(span=1)
+            return self._read_tail()
 
     def commit(self, writer: Writer, decide: Callable[[StudyState], Draft | None]) -> Entry | None:
         """Appends one commit.
@@ -150,33 +226,52 @@ class Study:
             Refused, Fenced: If the rules forbid the commit.
             StorageError: If storage doesn't answer clearly even after several tries.
         """
+        self.storage.check_shared()
+        clock = self.storage.clock
         mine: set[str] = set()
         lost = 0
         with self._lock:
+            sure = clock.monotonic() - self._looked > FRESH_S
             while True:
-                for landed in self._read_tail(span=1):
-                    if landed["id"] in mine:
-                        return landed
-                draft = decide(self.state)
-                if draft is None:
-                    return None
+                if sure:
+                    for landed in self._read_tail():
+                        if landed["id"] in mine:
+                            return landed
+                try:
+                    draft = decide(self.state)
+                    entry = None if draft is None else self._number(writer, draft)
+                    if entry is not None:
+                        check(self.state, entry)
+                except Refused:
+                    if sure:
+                        raise
+                    entry = None
+                if entry is None:
+                    if sure:
+                        return None
+                    # Not without having looked.
+                    sure = True
+                    continue
                 if self.state.min_writer > layout.WRITER:
                     raise UnsupportedFormat(
                         f"The study {self.url} may only be written to by newer software (writer version "
                         f"{self.state.min_writer}, this is {layout.WRITER}). Upgrade ktcomponent."
                     )
-                entry = self._number(writer, draft)
-                check(self.state, entry)
                 mine.add(entry["id"])
                 data = entries.encode(entry)
-                if self._land(layout.log(entry["seq"]), data, mine):
+                key = layout.log(entry["seq"])
+                first = self._land(key, data, mine)
+                if first is None:
                     # Folded as every reader will: from the stored bytes.
                     self._fold(data, json.loads(data))
-                    if snapshots.is_due(self.state.seq):
-                        snapshots.save(self.storage, self.state)
+                    self._looked = clock.monotonic()
+                    self._keep_up()
                     return entry
+                self._fold(first, entries.decode(first, f"{self.url}/{key}"))
                 lost += 1
-                time.sleep(random.uniform(0, min(0.005 * 2**lost, 0.5)))
+                sure = lost > 1
+                if sure:
+                    clock.sleep(random.uniform(0, min(0.01 * 2**lost, 0.5)))
 
     def _number(self, writer: Writer, draft: Draft) -> Entry:
         state = self.state
@@ -202,66 +297,197 @@ class Study:
             **draft.extra,
         }
 
-    def _land(self, key: str, data: bytes, mine: set[str]) -> bool:
-        """Writes the commit; False where another one has the key."""
+    def _land(self, key: str, data: bytes, mine: set[str]) -> bytes | None:
+        """Writes the commit; returns another one that has the key, if one has."""
+        failure: StorageError | None = None
         for n in range(1, TRIES + 1):
             try:
                 if self.storage.put_if_absent(key, data):
-                    return True
-                stored = self.storage.get(key)
-            except StorageError:
-                if n == TRIES:
-                    raise
-                time.sleep(random.uniform(0, 0.1 * 2**n))
-                continue
+                    return None
+            except StorageError as error:
+                failure = error
+            # A lost reply looks like a lost race, and the other way round: what is stored tells.
+            stored = self.storage.get(key, entries.MAX_BYTES)
             if stored is not None:
-                return entries.decode(stored, key)["id"] in mine
-        raise StorageError(f"{self.url}/{key} is said to exist and is not there.")
+                return None if entries.decode(stored, f"{self.url}/{key}")["id"] in mine else stored
+            if n < TRIES:
+                self.storage.clock.sleep(random.uniform(0, 0.05 * 2**n))
+        raise failure or StorageError(f"{self.url}/{key} is said to exist and is not there.")
 
-    def _read_tail(self, span: int) -> list[Entry]:
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def _read_tail(self) -> list[Entry]:
+        """Reads forward to the head, with about as many requests as there is to read: single entries while few
+        are expected, whole blocks where others were fast."""
+        clock = self.storage.clock
+        since = clock.monotonic() - self._looked
         found: list[Entry] = []
+        more = True
+        if self._rate * min(since, 3600.0) < segments.BLOCK / 2:
+            more = self._read_singles(found, most=segments.BLOCK)
+        while more:
+            self._read_segments(found, self._rate * min(since, 3600.0) - len(found))
+            more = self._read_singles(found, most=2 * segments.BLOCK)
+        now = clock.monotonic()
+        if now > self._looked > float("-inf"):
+            self._rate = (self._rate + len(found) / max(now - self._looked, 0.05)) / 2
+        self._looked = now
+        return found
+
+    def _read_singles(self, found: list[Entry], most: int) -> bool:
+        """Reads entries one by one, then more at a time; whether there may be more after `most` of them."""
+        span = 1
+        while most > 0:
+            numbers = range(self.state.seq + 1, self.state.seq + 1 + min(span, most))
+            stored = self.storage.get_many([layout.log(n) for n in numbers], entries.MAX_BYTES)
+            folded = self._fold_singles(numbers, stored)
+            found += folded
+            if len(folded) < len(numbers):
+                return False
+            most -= len(numbers)
+            span *= 2
+        return True
+
+    def _read_segments(self, found: list[Entry], expected: float) -> None:
+        """Reads whole blocks while there are some that are sealed."""
+        blocks = max(1, int(expected // segments.BLOCK))
         while True:
-            keys = [layout.log(self.state.seq + 1 + i) for i in range(span)]
-            stored = self.storage.get_many(keys)
-            present = [i for i, data in enumerate(stored) if data is not None]
-            if not present:
-                return found
-            for key, data in list(zip(keys, stored, strict=True))[: present[-1] + 1]:
-                if data is None:
-                    # A listing or a read may lag; a later commit proves that this one was written.
-                    data = self.storage.get(key)
-                if data is None:
-                    raise MissingEntry(
-                        f"{self.url}/{key} is missing although a later commit is there. Restore it from a "
-                        "backup or an older version of the object; nothing was skipped or overwritten."
-                    )
-                entry = entries.decode(data, f"{self.url}/{key}")
-                self._fold(data, entry)
-                found.append(entry)
-            if present[-1] < span - 1:
-                return found
-            span = min(span * 4, MAX_SPAN)
+            first = segments.first_of(self.state.seq + 1)
+            numbers = [first + i * segments.BLOCK for i in range(min(blocks, MAX_SPAN))]
+            stored = self.storage.get_many([layout.segment(n) for n in numbers], segments.MAX_BYTES)
+            for n, data in zip(numbers, stored, strict=True):
+                lines = segments.decode(data, n) if data is not None else None
+                if lines is None or not self._fold_segment(n, lines, found):
+                    return
+            blocks *= 2
+
+    def _fold_segment(self, first: int, lines: Sequence[segments.Line], found: list[Entry]) -> bool:
+        """Folds what is new in a segment; False where it doesn't continue what was read, which is then read singly."""
+        new = lines[self.state.seq + 1 - first :]
+        if not 0 <= self.state.seq + 1 - first < len(lines):
+            return False
+        if new[0][1].get("prev_sha256") != self.state.last_sha256:
+            return False
+        for (data, _), (_, following) in itertools.pairwise(new):
+            if following.get("prev_sha256") != hashlib.sha256(data).hexdigest():
+                return False
+        for data, entry in new:
+            self._fold(data, entry)
+            found.append(entry)
+        return True
+
+    def _fold_singles(self, numbers: Sequence[int], stored: Sequence[bytes | None]) -> list[Entry]:
+        """Folds entries that were read; returns those before the head.
+
+        Raises:
+            MissingEntry: If one is missing although a later one is there.
+        """
+        present = [i for i, data in enumerate(stored) if data is not None]
+        found: list[Entry] = []
+        for n, data in list(zip(numbers, stored, strict=True))[: present[-1] + 1 if present else 0]:
+            key = layout.log(n)
+            if data is None:
+                # A read may lag; a later commit proves that this one was written.
+                data = self.storage.get(key, entries.MAX_BYTES)
+            if data is None:
+                raise self._missing(n)
+            entry = entries.decode(data, f"{self.url}/{key}")
+            self._fold(data, entry)
+            found.append(entry)
+        return found
+
+    def _catch_up(self, blocks: dict[int, bytes | None], singles: dict[int, bytes | None]) -> None:
+        """Goes to the head, by what opening has read in advance as far as that goes."""
+        started = self.state.seq
+        for n, data in blocks.items():
+            if n <= self.state.seq:
+                continue
+            lines = segments.decode(data, n) if n == self.state.seq + 1 and data is not None else None
+            if lines is None or not self._fold_segment(n, lines, []):
+                break
+        numbers = [n for n in singles if n > self.state.seq]
+        if numbers and numbers[0] == self.state.seq + 1:
+            found = self._fold_singles(numbers, [singles[n] for n in numbers])
+            at_head = len(found) < len(numbers)
+        else:
+            at_head = False
+        if not at_head:
+            # What nobody has sealed, or somebody is about to.
+            span = segments.BLOCK
+            while True:
+                numbers = list(range(self.state.seq + 1, self.state.seq + 1 + span))
+                stored = self.storage.get_many([layout.log(n) for n in numbers], entries.MAX_BYTES)
+                if len(self._fold_singles(numbers, stored)) < span:
+                    break
+                span = min(span * 2, MAX_SPAN)
+        self._looked = self.storage.clock.monotonic()
+        self._unsealed = [block for block in self._unsealed if blocks.get(block[0]) is None]
+        self._lacks_snapshot = self.state.seq - started > 2 * snapshots.spacing(self.state.seq)
 
     def _fold(self, data: bytes, entry: Entry) -> None:
         fold(self.state, entry, hashlib.sha256(data).hexdigest())
+        n = self.state.seq
+        if n == segments.first_of(n):
+            self._block = []
+        self._block.append(data)
+        if segments.ends_block(n) and len(self._block) == segments.BLOCK and not self._looked > float("-inf"):
+            # While opening: whether it was sealed is seen at the end.
+            self._unsealed.append((segments.first_of(n), segments.encode(self._block)))
+
+    def _missing(self, n: int) -> MissingEntry:
+        return MissingEntry(
+            f"{self.url}/{layout.log(n)} is missing although a later commit is there. Restore it from a backup or an "
+            "older version of the object, or make a sound copy with `ktcomponent study repair`; nothing was skipped "
+            "or overwritten."
+        )
+
+    # -- what saves readers time ---------------------------------------------------------------------------
+
+    def _keep_up(self) -> None:
+        """After a commit of this process: seals its block and writes the snapshot that is due."""
+        n = self.state.seq
+        try:
+            if segments.ends_block(n) and len(self._block) == segments.BLOCK:
+                self.storage.put(layout.segment(segments.first_of(n)), segments.encode(self._block))
+            while self._unsealed:
+                first, data = self._unsealed[-1]
+                self.storage.put(layout.segment(first), data)
+                self._unsealed.pop()
+            if snapshots.is_due(n) or (self._lacks_snapshot and segments.ends_block(n)):
+                self._lacks_snapshot = False
+                self.storage.put(*snapshots.encode(self.state))
+                upkeep.tidy(self.storage, self.state)
+        except StorageError:
+            return  # It costs readers time and nothing else.
 
 
-def _read_study_id(storage: Storage) -> str | None:
-    data = storage.get(layout.STUDY)
+def study_id_of(storage: Storage) -> str | None:
+    """The id of the study at a place, None where there is none.
+
+    Raises:
+        CorruptEntry, UnsupportedFormat: If it can't be told.
+    """
+    return _study_id_in(storage.get(layout.STUDY, MAX_ABOUT), storage)
+
+
+def _study_id_in(data: bytes | None, storage: Storage) -> str | None:
+    """The id of the study whose `study.json` this is; None where there is none."""
     if data is None:
         return None
     where = f"{storage.url}/{layout.STUDY}"
     try:
-        about = json.loads(data[:65536])
+        about = json.loads(data)
         version, study_id = about["format"], about["study_id"]
-    except (ValueError, KeyError, TypeError) as error:
+        if len(data) > MAX_ABOUT or not isinstance(study_id, str) or not isinstance(version, int):
+            raise ValueError("it doesn't say which study this is")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptEntry(f"{where} is not what its writer wrote: {error!r}. {entries.REMEDY}") from error
-    if not isinstance(version, int) or version > layout.FORMAT:
+    if version > layout.FORMAT:
         raise UnsupportedFormat(
             f"The study {storage.url} has format {version}, written by newer software; this reads format "
             f"{layout.FORMAT}. Upgrade ktcomponent."
         )
-    return str(study_id)
+    return study_id
 
 
 def _now() -> str:

@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 import traceback
 import warnings
 import weakref
@@ -25,6 +24,7 @@ from ktcomponent.storage import open_storage
 from ktcomponent.study import StudyLedger, Writer, artifacts, incarnations, layout
 from ktcomponent.study.binding import bind, check_domains
 from ktcomponent.study.follower import FollowerLedger, wait_for_study
+from ktcomponent.study.settings import checked
 from ktcomponent.study.watch import Watch
 from ktcomponent.trial import Trial, TrialStatus
 from ktcomponent.tuners import results as results_module
@@ -48,6 +48,12 @@ class BaseTuner:
         logger: Not used; for programs written for KerasTuner.
         tuner_id: Who asks the oracle for trials; `KERASTUNER_TUNER_ID` by default, else "tuner0". What
             `get_state` gives is kept under it.
+        storage_options: The fsspec file system's arguments, and `single_writer`; see `open_storage`. Credentials
+            belong into the environment or into fsspec's configuration files.
+        lease_s: After so many seconds without a sign of life of this worker others take its trial; 60 by default.
+        keep_checkpoints: Of how many of the best trials the checkpoints stay; "all" by default.
+        checkpoint_every: After so many epochs, or seconds ("30s", the default), a training can be resumed on
+            another machine; 0 switches that off. With `lease_s` and `keep_checkpoints` it is a setting of the study.
 
     Raises:
         ConfigurationError: If an argument can't be used.
@@ -63,6 +69,11 @@ class BaseTuner:
         overwrite: bool = False,
         logger: Any = None,
         tuner_id: str | None = None,
+        *,
+        storage_options: dict[str, Any] | None = None,
+        lease_s: float | None = None,
+        keep_checkpoints: int | str | None = None,
+        checkpoint_every: int | str | None = None,
     ) -> None:
         if not isinstance(oracle, Oracle):
             raise ConfigurationError(
@@ -78,14 +89,19 @@ class BaseTuner:
         oracle.directory, oracle.project_name = self.directory, self.project_name
         self.tuner_id = tuner_id or os.environ.get("KERASTUNER_TUNER_ID") or "tuner0"
         self.finished_trials = 0
-        self._host = current_host() or self._own_host()
+        self._host = current_host() or self._own_host(storage_options or {})
+        settings = {
+            "lease_s": lease_s,
+            "keep_checkpoints": keep_checkpoints,
+            "checkpoint_every": checkpoint_every,
+        }
         self._is_step = current_host() is not None
         self._watch: Watch | None = None
         if self._is_step and overwrite:
             warnings.warn("`overwrite=True` is for notebooks; a step goes on with the study.", stacklevel=2)
             overwrite = False
         if self._is_step and self._host.writes:
-            self._host.storage.check_writable()
+            self._host.storage.check_shared()
         if not oracle.should_report:
             # Of the workers that train one model together the chief alone creates, resets and changes the study.
             overwrite = False
@@ -98,12 +114,14 @@ class BaseTuner:
             study_wins=self._host.study_wins,
             is_open=self._is_step,
             writes=self._host.writes and oracle.should_report,
+            settings={**settings, **checked(self._host.settings)},
             discover=self._discover,
         )
         if not oracle.should_report:
             self._ledger = FollowerLedger(self._ledger)
             oracle.bind(self._ledger)
         self._ledger.folder_of = self._folder_of
+        self._ledger.small_files = frozenset({HISTORY})
         _warn_of_chief()
         kept = self._ledger.tuner_state(self.tuner_id)
         if kept is not None:
@@ -285,9 +303,13 @@ class BaseTuner:
                 return None
             if limits.max_wait_s is not None and waited >= limits.max_wait_s:
                 return None
-            time.sleep(pause)
-            waited += pause
-            pause = min(pause * 1.5, 5.0)
+            clock = self._host.storage.clock
+            began = clock.monotonic()
+            if not self._ledger.watch_others():
+                clock.sleep(pause)
+                lease_s = self._ledger.study.state.config["lease_s"]
+                pause = min(pause * 1.5, 5.0, lease_s / 6)
+            waited += clock.monotonic() - began
 
     def _run_and_update_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
         results = self.run_trial(trial, *fit_args, **fit_kwargs)
@@ -491,9 +513,9 @@ class BaseTuner:
         ]
         check_domains(pairs, f"The study {self._host.storage.url}")
 
-    def _own_host(self) -> Host:
+    def _own_host(self, storage_options: dict[str, Any]) -> Host:
         slash = "" if self.directory.endswith("/") else "/"
-        storage = open_storage(f"{self.directory}{slash}{self.project_name}")
+        storage = open_storage(f"{self.directory}{slash}{self.project_name}", **storage_options)
         scratch = Path(tempfile.mkdtemp(prefix="ktcomponent-"))
         weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
         writer = Writer(incarnations.new_owner(), incarnations.new_incarnation())

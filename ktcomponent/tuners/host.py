@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ktcomponent.storage import Storage
 from ktcomponent.study import Writer
@@ -52,6 +53,7 @@ class Host:
         scratch: A local folder, removed by the supervisor.
         limits: When to stop.
         study_wins: Whether the study's settings are kept where the tuner's differ.
+        settings: The study's own settings that were asked for; see `ktcomponent.study.settings`.
         writes: Whether the study will be written to, which is then checked first.
     """
 
@@ -61,6 +63,7 @@ class Host:
     limits: Limits
     study_wins: bool = True
     writes: bool = True
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 _current: Host | None = None
