@@ -3,7 +3,7 @@ SHELL := /bin/sh
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 BIN := .venv/bin
-INPUTS := pyproject.toml constraints.txt scripts/install.sh
+INPUTS := pyproject.toml constraints.txt scripts/install.sh scripts/servers.sh
 
 .PHONY: demo test check bench clean
 
@@ -23,7 +23,7 @@ bench: .venv/.test  ## Print the figures of the documentation
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove what the other targets made
-	rm -rf .venv .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .servers .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 
 .venv/.demo: $(INPUTS)
 	PYTHON=$${PYTHON:-python3} scripts/install.sh airflow,tensorflow-cpu,sklearn
@@ -31,4 +31,5 @@ clean:  ## Remove what the other targets made
 
 .venv/.test: $(INPUTS)
 	PYTHON=$${PYTHON:-python3} scripts/install.sh airflow,tensorflow-cpu,sklearn,tensorboard,gcs,s3,azure dev
+	scripts/servers.sh
 	@touch $@ .venv/.demo

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ktcomponent.storage.secret import is_secret
+from ktcomponent.storage.secret import is_secret, names_in
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,12 +68,12 @@ def search_options(required: bool) -> Callable[[F], F]:
     return add
 
 
-class _Options(JsonObject):
+class StorageOptions(JsonObject):
     """A file system's arguments; a credential would be seen by everybody who lists processes."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
         options = super().convert(value, param, ctx)
-        for name in options:
+        for name in names_in(options):
             if is_secret(name):
                 self.fail(
                     f"{name!r} looks like a credential, which doesn't belong on a command line. Give it by the "
@@ -87,7 +87,7 @@ class _Options(JsonObject):
 
 storage_option = click.option(
     "--storage-options",
-    type=_Options(),
+    type=StorageOptions(),
     default="{}",
     help='Arguments of the fsspec file system, as JSON, without credentials; {"single_writer": true} among them.',
 )
@@ -109,7 +109,7 @@ def settings_options(command: F) -> F:
         click.option(
             "--lease",
             "lease_s",
-            type=click.FloatRange(min=1),
+            type=float,
             metavar="SECONDS",
             help="After so long without a sign of life others take a worker's trial; 60 by default.",
         ),

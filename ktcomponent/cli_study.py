@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ktcomponent.cli_options import JsonObject, storage_option
+from ktcomponent.cli_options import JsonObject, StorageOptions, storage_option
 from ktcomponent.step import exit_codes
 
 
@@ -131,7 +131,10 @@ def gc(url: str, dry_run: bool, storage_options: dict[str, Any]) -> int:
 @click.argument("to")
 @storage_option
 @click.option(
-    "--to-storage-options", type=JsonObject(), default="{}", help="The same for the place that is copied to."
+    "--to-storage-options",
+    type=StorageOptions(),
+    default="{}",
+    help="The same for the place that is copied to.",
 )
 def copy(url: str, to: str, storage_options: dict[str, Any], to_storage_options: dict[str, Any]) -> int:
     """Copy a study as it is now, also from one cloud to another. TO must be empty."""
@@ -149,7 +152,10 @@ def copy(url: str, to: str, storage_options: dict[str, Any], to_storage_options:
 @click.option("--to", required=True, metavar="URL", help="Where the mended copy goes; must be empty.")
 @storage_option
 @click.option(
-    "--to-storage-options", type=JsonObject(), default="{}", help="The same for the place that is copied to."
+    "--to-storage-options",
+    type=StorageOptions(),
+    default="{}",
+    help="The same for the place that is copied to.",
 )
 def repair(url: str, to: str, storage_options: dict[str, Any], to_storage_options: dict[str, Any]) -> int:
     """Make a sound copy of a damaged study, with all of it that can be had. The damaged one stays as it is."""

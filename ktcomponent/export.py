@@ -70,7 +70,7 @@ def export(
     best = best_trials(state)
     if len(best) < max(min_trials, 1):
         raise TooFewTrials(
-            f"The study {study_url} has {len(best)} completed trials; an export needs at least {max(min_trials, 1)}. "
+            f"The study {study.url} has {len(best)} completed trials; an export needs at least {max(min_trials, 1)}. "
             "Run more trials, or lower min_trials."
         )
     target_url = to or f"{study_url.rstrip('/')}/{layout.export(f'commit-{state.seq}')}"

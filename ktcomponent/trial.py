@@ -49,6 +49,7 @@ class Trial:
         number: Position in the order of creation, from 0; None for a trial that an oracle has not taken up.
         runs: How many times a run of it ended.
         ended: Position in the order in which trials ended for good, from 0; None until then.
+        enqueued: Whether a person asked for its values.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Trial:
         self.number: int | None = None
         self.runs = 0
         self.ended: int | None = None
+        self.enqueued = False
         self._unknown: dict[str, Any] = {}
 
     def summary(self) -> None:
@@ -151,6 +153,7 @@ class Trial:
             "message": _shorten(self.message),
             "runs": self.runs,
             "ended": self.ended,
+            **({"enqueued": True} if self.enqueued else {}),
         }
 
     @classmethod
@@ -169,6 +172,7 @@ class Trial:
         trial.number = known.pop("number")
         trial.runs = known.pop("runs")
         trial.ended = known.pop("ended")
+        trial.enqueued = known.pop("enqueued", False)
         trial._unknown = known
         return trial
 

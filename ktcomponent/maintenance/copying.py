@@ -10,11 +10,10 @@ import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ktcomponent.errors import ConfigurationError, StudyError, StudyNotFound
 from ktcomponent.maintenance.reading import Reading, fold_next, from_segment, last_number, read_log
-from ktcomponent.maintenance.verify import file_problem
+from ktcomponent.maintenance.verify import file_problem, listed_files
 from ktcomponent.storage import Storage
 from ktcomponent.study import incarnations, layout, segments, snapshots
 from ktcomponent.study.state import StudyState
@@ -60,6 +59,8 @@ def _transfer(source: Storage, target: Storage, strict: bool) -> Copied:
     last = last_number(source)
     if last == 0:
         raise StudyNotFound(f"There is no study at {source.url}. Check the URL.")
+    if source.url == target.url or target.get(layout.STUDY) is not None:
+        raise ConfigurationError(f"There is a study at {target.url} already. Copy to an empty place.")
     target.check_shared()
     copied = Copied()
     state, about = _copy_log(source, target, last, strict, copied)
@@ -67,8 +68,8 @@ def _transfer(source: Storage, target: Storage, strict: bool) -> Copied:
     _copy_exports(source, target, strict, copied)
     target.put_if_absent(layout.STUDY, about)
     study = Study.open(target)
-    for trial_id in lacking:
-        _give_up_files(study, trial_id)
+    for trial_id, names in lacking.items():
+        _give_up_files(study, trial_id, names)
     return copied
 
 
@@ -82,7 +83,6 @@ def _copy_log(
         if state is None:
             study_id, about = _identity(source, reading, strict)
             state = StudyState(study_id)
-            _refuse_another_study(target, study_id)
         taken, problem = _sound(source, state, reading)
         if problem is not None:
             if strict or reading.n == 1:
@@ -127,12 +127,13 @@ def _sound(source: Storage, state: StudyState, reading: Reading) -> tuple[Readin
 
 def _identity(source: Storage, first: Reading, strict: bool) -> tuple[str, bytes]:
     """The study's id and the bytes of its `study.json`, made anew from the first entry where it is damaged."""
+    named = None if first.entry is None else first.entry["study_id"]
     try:
         study_id = study_id_of(source)
         data = source.get(layout.STUDY)
-        if study_id is not None and data is not None:
+        if study_id is not None and data is not None and (strict or named in (None, study_id)):
             return study_id, data
-        problem: StudyError = StudyError(f"{source.url}/{layout.STUDY} is missing.")
+        problem: StudyError = StudyError(f"{source.url}/{layout.STUDY} is missing, or another study's.")
     except StudyError as error:
         problem = error
     if strict or first.entry is None:
@@ -141,17 +142,11 @@ def _identity(source: Storage, first: Reading, strict: bool) -> tuple[str, bytes
     return str(first.entry["study_id"]), (json.dumps(about) + "\n").encode()
 
 
-def _refuse_another_study(target: Storage, study_id: str) -> None:
-    there = study_id_of(target)
-    if there not in (None, study_id):
-        raise ConfigurationError(f"There is another study at {target.url} already. Copy to an empty place.")
-
-
 def _copy_files(
     source: Storage, target: Storage, state: StudyState, strict: bool, copied: Copied
-) -> list[str]:
-    """Copies the files that trials list; the trials of which some could not be."""
-    lacking = []
+) -> dict[str, list[str]]:
+    """Copies the files that trials list; those that could not be, by trial."""
+    lacking: dict[str, list[str]] = {}
     for trial_id, lease in state.leases.items():
         for file in lease.get("files", []):
             key = layout.attempt_file(state.generation, trial_id, lease["attempt"], file["name"])
@@ -165,35 +160,31 @@ def _copy_files(
                 )
             else:
                 copied.lost.append((key, wrong))
-                lacking.append(trial_id)
-    return list(dict.fromkeys(lacking))
+                lacking.setdefault(trial_id, []).append(file["name"])
+    return lacking
 
 
 def _copy_exports(source: Storage, target: Storage, strict: bool, copied: Copied) -> None:
-    manifests = [key for key in source.list("exports") if key.endswith("/manifest.json")]
-    folders = {key.rsplit("/", 1)[0]: key for key in manifests}
-    for folder, manifest in folders.items():
-        listed = json.loads(source.get(manifest) or b"{}") if strict else _read_leniently(source, manifest)
-        keys = [(f"{folder}/{file['name']}", file) for file in listed.get("files", [])]
-        wrong = {key: file_problem(source, key, file) for key, file in keys}
-        damaged = [f"{key} {problem}" for key, problem in wrong.items() if problem]
-        if damaged or not listed:
-            if strict:
-                raise StudyError(f"The export {folder} is damaged: {damaged}. Export again, or remove it.")
-            copied.lost.append((folder, f"the export is damaged: {damaged or 'its manifest'}"))
+    for manifest in source.list("exports"):
+        if not manifest.endswith("/manifest.json"):
             continue
-        for key, _ in keys:
+        folder = manifest.rsplit("/", 1)[0]
+        files = listed_files(source, manifest)
+        if files is None:
+            damaged = ["its manifest is damaged"]
+        else:
+            wrong = {f["name"]: file_problem(source, f"{folder}/{f['name']}", f) for f in files}
+            damaged = [f"{name} {problem}" for name, problem in wrong.items() if problem]
+        if damaged and strict:
+            raise StudyError(
+                f"The export {source.url}/{folder} can't be copied: {'; '.join(damaged)}. Export again, or remove it."
+            )
+        if damaged or files is None:
+            copied.lost.append((folder, "; ".join(damaged)))
+            continue
+        for key in [*(f"{folder}/{file['name']}" for file in files), manifest]:
             _copy_file(source, target, key)
-        _copy_file(source, target, manifest)
-        copied.files += len(keys) + 1
-
-
-def _read_leniently(source: Storage, key: str) -> dict[str, Any]:
-    try:
-        listed = json.loads(source.get(key, 16 * 1024 * 1024) or b"{}")
-        return listed if isinstance(listed.get("files"), list) else {}
-    except (ValueError, AttributeError, RecursionError):
-        return {}
+            copied.files += 1
 
 
 def _copy_file(source: Storage, target: Storage, key: str) -> None:
@@ -203,15 +194,9 @@ def _copy_file(source: Storage, target: Storage, key: str) -> None:
         target.upload(path, key)
 
 
-def _give_up_files(study: Study, trial_id: str) -> None:
-    """Commits to the repaired study that a trial's files are gone."""
+def _give_up_files(study: Study, trial_id: str, names: list[str]) -> None:
+    """Commits to the repaired study that files of a trial are gone."""
     writer = Writer("repair", incarnations.new_incarnation())
-
-    def decide(state: StudyState) -> Draft | None:
-        lease = state.leases[trial_id]
-        if lease["state"] != "ended" or "dropped" in lease:
-            return None
-        names = [file["name"] for file in lease["files"]]
-        return Draft("drop", trial_id, lease["attempt"], extra={"files": names})
-
-    study.commit(writer, decide)
+    attempt = study.state.leases[trial_id]["attempt"]
+    extra = {"files": names, "reason": "lost before the repair"}
+    study.commit(writer, lambda _: Draft("drop", trial_id, attempt, extra=extra))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from ktcomponent.study import layout, segments, snapshots
 from ktcomponent.study.artifacts import digest
 from ktcomponent.study.state import StudyState
 from ktcomponent.study.study import Study, study_id_of
+
+MAX_MANIFEST = 16 * 1024 * 1024
 
 
 @dataclass
@@ -50,25 +53,36 @@ def verify(storage: Storage) -> Verification:
         study_id = study_id_of(storage)
     except StudyError as error:
         found.problems.append((layout.STUDY, str(error)))
+    # Listed before the log, so that in a search that goes on each has its entries.
+    derived = storage.list(snapshots.FOLDER), storage.list(segments.FOLDER)
     last = last_number(storage)
     if last == 0 and not found.problems:
         Study.open(storage)  # says that there is none
-    state = _verify_log(storage, study_id, last, found)
+    if study_id is None and not found.problems:
+        found.problems.append((layout.STUDY, "is missing"))
+    state = _verify_log(storage, study_id, last, *derived, found)
     if state is not None:
         _verify_files(storage, state, found)
     _verify_exports(storage, found)
     return found
 
 
-def _verify_log(storage: Storage, study_id: str | None, last: int, found: Verification) -> StudyState | None:
+def _verify_log(
+    storage: Storage,
+    study_id: str | None,
+    last: int,
+    snapshot_keys: Sequence[str],
+    segment_keys: Sequence[str],
+    found: Verification,
+) -> StudyState | None:
     """Checks entries, chain, rules, snapshots and segments; the last state, None where it can't be had."""
     for key in storage.list("log"):
         if number_of(key) is None:
             found.problems.append((key, "is no entry of a log"))
     due: dict[int, list[str]] = {}
-    for key in storage.list(snapshots.FOLDER):
+    for key in snapshot_keys:
         due.setdefault(snapshots.place_of(key) or 0, []).append(key)
-    sealed = {segments.number_of(key): key for key in storage.list(segments.FOLDER)}
+    sealed = {segments.number_of(key): key for key in segment_keys}
     state: StudyState | None = None
     broken = False
     block: list[bytes] = []
@@ -95,7 +109,8 @@ def _verify_log(storage: Storage, study_id: str | None, last: int, found: Verifi
 
 def _verify_segment(storage: Storage, key: str, block: list[bytes], found: Verification) -> None:
     found.segments += 1
-    if storage.get(key, segments.MAX_BYTES) != segments.encode(block):
+    stored = storage.get(key, segments.MAX_BYTES)
+    if stored is not None and stored != segments.encode(block):
         found.problems.append((key, "is no copy of its block of the log; readers ignore it or read the log"))
 
 
@@ -103,7 +118,10 @@ def _verify_snapshot(storage: Storage, key: str, state: StudyState | None, found
     found.snapshots += 1
     if state is None:
         return
-    kept = snapshots.decode(key, storage.get(key, snapshots.MAX_BYTES), state.study_id)
+    data = storage.get(key, snapshots.MAX_BYTES)
+    if data is None:
+        return  # a newer one has taken its place
+    kept = snapshots.decode(key, data, state.study_id)
     if kept is None:
         found.problems.append((key, "is damaged, or of another version; readers ignore it"))
     elif kept.to_json() != state.to_json():
@@ -117,8 +135,13 @@ def _verify_files(storage: Storage, state: StudyState, found: Verification) -> N
             found.files += 1
             found.file_bytes += file["size"]
             wrong = file_problem(storage, key, file)
-            if wrong:
+            if wrong and _is_listed(storage, trial_id, file):
                 found.problems.append((key, f"{wrong}, and trial {trial_id} needs it"))
+
+
+def _is_listed(storage: Storage, trial_id: str, file: dict[str, Any]) -> bool:
+    """Whether a trial still has a file; it may have been given up in the meantime."""
+    return file in Study.open(storage).state.leases.get(trial_id, {}).get("files", [])
 
 
 def file_problem(storage: Storage, key: str, file: dict[str, Any]) -> str | None:
@@ -140,12 +163,24 @@ def _verify_exports(storage: Storage, found: Verification) -> None:
         if not key.endswith("/manifest.json"):
             continue
         found.exports += 1
-        folder = key.removesuffix("manifest.json")
-        try:
-            files = json.loads(storage.get(key, 16 * 1024 * 1024) or b"")["files"]
-            listed = [(f"{folder}{file['name']}", file) for file in files]
-            problems = [(name, file_problem(storage, name, file)) for name, file in listed]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            found.problems.append((key, f"is no manifest of an export: {error!r}"))
+        folder = key.rsplit("/", 1)[0]
+        files = listed_files(storage, key)
+        if files is None:
+            found.problems.append((key, "is no manifest of an export"))
             continue
-        found.problems += [(name, wrong) for name, wrong in problems if wrong]
+        for file in files:
+            name = f"{folder}/{file['name']}"
+            wrong = file_problem(storage, name, file)
+            if wrong:
+                found.problems.append((name, wrong))
+
+
+def listed_files(storage: Storage, manifest: str) -> list[dict[str, Any]] | None:
+    """The files that the manifest of an export lists; None where it can't be read."""
+    try:
+        files = json.loads(storage.get(manifest, MAX_MANIFEST) or b"")["files"]
+        kinds = {"name": str, "size": int, "sha256": str}
+        sound = all(isinstance(file[name], kind) for file in files for name, kind in kinds.items())
+        return list(files) if sound else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None

@@ -50,11 +50,22 @@ class GridSearchOracle(Oracle):
     def populate_space(self, trial_id: str) -> Proposal:
         del trial_id
         grid = Odometer(self.hyperparameters, axis)
-        if not self.trials:
-            return {"status": RUNNING, "values": grid.first()}
+        # Trials that a person asked for are no steps of the walk; it passes over those that lie on its way.
+        walked = [trial for trial in self.trials.values() if not trial.enqueued]
+        asked = {self._id_to_hash[t.trial_id] for t in self.trials.values() if t.enqueued}
+
+        def passing(values: dict[str, Any] | None) -> dict[str, Any] | None:
+            while values is not None and self._compute_values_hash(self._tuned(values)) in asked:
+                values = grid.after(values)
+            return values
+
+        if not walked:
+            values = passing(grid.first())
+            if values is not None:
+                return {"status": RUNNING, "values": values}
         # The newest trial first: while nothing new is discovered, what follows it is the next one.
-        for trial in reversed(self.trials.values()):
-            values = grid.after(trial.hyperparameters.values)
+        for trial in reversed(walked):
+            values = passing(grid.after(trial.hyperparameters.values))
             if values is not None and not self._duplicate(values):
                 return {"status": RUNNING, "values": values}
         return {"status": IDLE if self._unfinished() else STOPPED}

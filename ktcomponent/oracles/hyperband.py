@@ -114,11 +114,13 @@ class HyperbandOracle(Oracle):
     def needed_trials(self) -> set[str]:
         """All trials of brackets that have not ended: their models may go on in a later round."""
         needed: set[str] = set()
-        for bracket in self._begun():
-            sizes = [self._get_size(bracket.number, n) for n in range(len(bracket.rounds))]
-            whole = all(len(trials) >= size for trials, size in zip(bracket.rounds, sizes, strict=True))
+        begun = self._begun()
+        for bracket in begun:
             trials = [trial for trials in bracket.rounds for trial in trials]
-            if not whole or not all(map(_has_ended, trials)):
+            # The first round of the last bracket may still grow; that of an earlier one has all it will ever have.
+            filled = bracket is not begun[-1] or len(bracket.rounds[0]) >= self._get_size(bracket.number, 0)
+            is_over = filled and all(map(_has_ended, trials)) and self._promoted(bracket, True)[1] is None
+            if not is_over:
                 needed |= {trial.trial_id for trial in trials}
         return needed
 
@@ -155,8 +157,8 @@ class HyperbandOracle(Oracle):
         of_trial: dict[str, Bracket] = {}
         for trial in self.trials.values():
             values = trial.hyperparameters.values
-            if "tuner/epochs" in values and "tuner/bracket" not in values:
-                continue  # a person asked for it
+            if trial.enqueued:
+                continue
             bracket = of_trial.get(str(values.get("tuner/trial_id")))
             if bracket is not None:
                 number = min(int(values.get("tuner/round", 0)), len(bracket.rounds) - 1)

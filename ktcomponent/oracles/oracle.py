@@ -370,7 +370,9 @@ class Oracle:
         if self.max_trials is not None and len(self.trials) >= self.max_trials:
             return None
         proposal: Proposal = {"status": RUNNING, "values": self.complete_values(values)}
-        return self._new_trial(tuner_id, self._next_id(), proposal)
+        trial = self._new_trial(tuner_id, self._next_id(), proposal)
+        trial.enqueued = True
+        return trial
 
     def _next_id(self) -> str:
         return f"{len(self.trials):0{len(str(self.max_trials or 9999))}d}"

@@ -128,7 +128,7 @@ class Supervisor:
                 self._expiry = Expiry(study, self._fresh_writer())
             if not self._expiry.look():
                 self._storage.clock.sleep(pause)
-                pause = min(pause * 1.5, MAX_PAUSE_S, study.state.config["lease_s"] / 6)
+                pause = min(pause * 1.5, MAX_PAUSE_S, study.state.shortest_lease() / 6)
             study.refresh()
 
     def _look_for_work(self, study: Study) -> str:
@@ -226,7 +226,7 @@ class Supervisor:
                 looked = time.monotonic()
             if self._pulse is None:
                 continue
-            if time.monotonic() - looked >= self._pulse.study.state.config["lease_s"] / 3:
+            if time.monotonic() - looked >= self._pulse.every:
                 looked = time.monotonic()
                 if self._lost_attempt(self._pulse):
                     return None

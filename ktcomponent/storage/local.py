@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from ktcomponent.errors import ConfigurationError, StorageError
 from ktcomponent.storage.base import Storage, check_key
@@ -79,6 +80,13 @@ class LocalStorage(Storage):
             self.check_writable()
             self._is_checked = True
 
+    def upload(self, path: Path, key: str) -> None:
+        try:
+            with path.open("rb") as file:
+                self._publish(key, file, _replace)
+        except OSError as error:
+            raise StorageError(f"Can't copy {path} to {self.url}/{key}: {error}.") from error
+
     def download(self, key: str, path: Path) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -101,7 +109,7 @@ class LocalStorage(Storage):
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 
-    def _publish(self, key: str, data: bytes, publish: Callable[[str, Path], None]) -> None:
+    def _publish(self, key: str, data: bytes | BinaryIO, publish: Callable[[str, Path], None]) -> None:
         path = self._path(key)
         try:
             _make_folder(path.parent)
@@ -136,12 +144,12 @@ def _replace(aside: str, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _written_aside(folder: Path, data: bytes, named: bool) -> Iterator[str]:
+def _written_aside(folder: Path, data: bytes | BinaryIO, named: bool) -> Iterator[str]:
     """The path of a synced file with these bytes, which is gone afterwards.
 
     Args:
         folder: On whose file system.
-        data: The bytes.
+        data: The bytes, or a file that has them.
         named: Whether the file has a name in the folder. Without one even a writer that is killed leaves nothing
             half written behind, but not every system can publish such a file.
     """
@@ -153,7 +161,11 @@ def _written_aside(folder: Path, data: bytes, named: bool) -> Iterator[str]:
         aside = f"/proc/self/fd/{descriptor}"
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            if isinstance(data, bytes):
+                file.write(data)
+            else:
+                data.seek(0)
+                shutil.copyfileobj(data, file)
             file.flush()
             os.fsync(file.fileno())
             yield aside

@@ -8,6 +8,7 @@ reading back.
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 
 from ktcomponent.errors import ConfigurationError, StorageError
@@ -15,6 +16,13 @@ from ktcomponent.storage.base import Storage
 
 FOLDER = "probes"
 WRITERS = 4
+OLD_S = 3600
+
+
+def is_left_over(key: str) -> bool:
+    """Whether a probe's key is so old that nobody is trying it any more."""
+    began = key.rsplit("/", 1)[-1].partition("-")[0]
+    return began.isdigit() and time.time() - int(began) > OLD_S
 
 
 def probe(storage: Storage) -> None:
@@ -24,7 +32,7 @@ def probe(storage: Storage) -> None:
         ConfigurationError: If not exactly one of the writers won.
         StorageError: If the storage can't be written to now.
     """
-    key = f"{FOLDER}/{uuid.uuid4().hex}"
+    key = f"{FOLDER}/{int(time.time())}-{uuid.uuid4().hex}"
     answers: dict[bytes, bool] = {}
     errors: list[StorageError] = []
     barrier = threading.Barrier(WRITERS)

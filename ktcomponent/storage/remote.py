@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -222,6 +223,8 @@ class RemoteStorage(Storage):
             raise ConfigurationError(
                 f"{self.url} can't be opened by fsspec: {self._describe(error)}. Check the URL and the storage options."
             ) from error
+        # What goes wrong comes back as an exception, and is told by it.
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
         self._pid = os.getpid()
 
     def _bounded(self, coroutine: str, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -288,4 +291,5 @@ def _status(error: BaseException) -> int | None:
 
 def _is_empty(error: BaseException) -> bool:
     """Whether a range was refused because the object has no bytes."""
-    return "416" in str(error) or ("range" in str(error).lower() and "not satisfiable" in str(error).lower())
+    told = str(error).lower()
+    return _status(error) == 416 or "invalidrange" in told or "range not satisfiable" in told

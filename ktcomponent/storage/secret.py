@@ -6,17 +6,28 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_IN_URL = re.compile(r"//[^/@\s]*:[^/@\s]*@")
+_IN_URL = re.compile(r"//[^/\s]*:[^/\s]*@")
 _IN_TEXT = re.compile(
     r"(?i)\b(sig|signature|x-amz-signature|x-amz-credential|x-amz-security-token|accountkey|sharedaccesssignature|"
     r"access_token|authorization)(=|:\s*)(?:bearer\s+)?[^\s&;,'\"]+"
 )
-_NAME = re.compile(r"(?i)(^key$|secret|token|passw|account_key|access_key|credential|connection_string|sas)")
+_NAME = re.compile(
+    r"(?i)(^key$|^pwd$|private_key|secret|token|passw|account_key|access_key|credential|connection_string|sas)"
+)
 
 
 def is_secret(name: str) -> bool:
     """Whether an option of this name holds a credential."""
     return _NAME.search(name) is not None
+
+
+def names_in(options: Mapping[str, Any]) -> list[str]:
+    """The names of all options, however deep."""
+    names = list(options)
+    for value in options.values():
+        if isinstance(value, Mapping):
+            names += names_in(value)
+    return names
 
 
 def secrets_in(options: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -109,7 +109,7 @@ class StudyLedger:
             generation = self.study.state.generation
             files = artifacts.upload(self.study.storage, generation, trial_id, attempt, folder)
         self._finish(trial, method, files)
-        if self.study.state.config.get("keep_checkpoints") is not None:
+        if self.study.state.config.get("keep_checkpoints", "all") != "all":
             self._drop_surplus()
 
     def _drop_surplus(self) -> None:
@@ -180,6 +180,18 @@ class StudyLedger:
         self._reports.clear()
         self._held.clear()
         self.oracle.ongoing_trials.clear()
+
+    def reports_of(self, trial_id: str) -> list[list[Any]]:
+        """What this worker has reported of its running trial: `[metrics, step]` each."""
+        return [[dict(metrics), step] for metrics, step in self._reports.get(trial_id, [])]
+
+    def restore_reports(self, trial_id: str, reports: Sequence[Sequence[Any]]) -> None:
+        """Takes up what an earlier attempt had reported until the checkpoint that this one goes on from.
+
+        An oracle that keeps reports of its own has those already, so they count in the trial's metrics alone.
+        """
+        self._reports[trial_id] = [(dict(metrics), int(step)) for metrics, step in reports]
+        self._renew(trial_id)
 
     def watch_others(self) -> list[str]:
         """While there is nothing to claim: gives back what was claimed by workers that show no sign of life.

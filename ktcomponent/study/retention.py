@@ -12,23 +12,23 @@ from ktcomponent.study.state import StudyState
 from ktcomponent.study.study import Draft, Study, Writer
 
 
-def surplus(state: StudyState, needed: Container[str]) -> list[str]:
+def surplus(state: StudyState, needed: Container[str], stay: Container[str]) -> list[str]:
     """Trials whose checkpoints are kept without need: ended, not among the best, and needed by nobody.
 
     Args:
         state: The study's state.
         needed: Trials that the oracle or an export still needs.
+        stay: Names of small files that stay in any case.
     """
     keep = state.config.get("keep_checkpoints")
-    if keep is None:
+    if not isinstance(keep, int):
         return []
     best = set(best_trials(state)[:keep])
     return [
         trial_id
         for trial_id, lease in state.leases.items()
         if lease["state"] == "ended"
-        and lease.get("files")
-        and "dropped" not in lease
+        and any(file["name"] not in stay for file in lease.get("files", []))
         and trial_id not in best
         and trial_id not in needed
     ]
@@ -46,10 +46,10 @@ def drop_surplus(study: Study, writer: Writer, needed: set[str], stay: Container
     Returns:
         The trials.
     """
-    found = surplus(study.state, needed)
+    found = surplus(study.state, needed, stay)
     if found:
         needed = needed | upkeep.exported_trials(study.storage)
-        found = surplus(study.state, needed)
+        found = surplus(study.state, needed, stay)
     return [trial_id for trial_id in found if drop(study, writer, trial_id, needed, stay)]
 
 
@@ -58,7 +58,7 @@ def drop(study: Study, writer: Writer, trial_id: str, needed: set[str], stay: Co
     names: list[str] = []
 
     def decide(state: StudyState) -> Draft | None:
-        if trial_id not in surplus(state, needed):
+        if trial_id not in surplus(state, needed, stay):
             return None
         lease = state.leases[trial_id]
         names[:] = [file["name"] for file in lease["files"] if file["name"] not in stay]

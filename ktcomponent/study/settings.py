@@ -8,22 +8,24 @@ from typing import Any
 
 from ktcomponent.errors import ConfigurationError
 
+SHORTEST_LEASE_S, LONGEST_LEASE_S = 3, 86400
+
 DEFAULTS: dict[str, Any] = {
     "lease_s": 60,
     "max_attempts": 3,
-    "keep_checkpoints": None,
+    "keep_checkpoints": "all",
     "checkpoint_every": "30s",
 }
 """
 - lease_s: For how many seconds a worker may show no sign of life before others take its trial.
 - max_attempts: After so many lost workers a trial is FAILED.
-- keep_checkpoints: Of how many of the best trials the checkpoints stay; None for all.
+- keep_checkpoints: Of how many of the best trials the checkpoints stay, or "all".
 - checkpoint_every: After so many epochs, or seconds ("30s"), a trial that trains can be resumed; 0 switches it off.
 """
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that were given, as the study keeps them; None and unknown to the user are left out.
+    """The settings that were given, those that are None left out.
 
     Raises:
         ConfigurationError: If one has no sense.
@@ -31,12 +33,15 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in given.items() if value is not None}
     for name, value in settings.items():
         if name == "keep_checkpoints" and value == "all":
-            settings[name] = None
-        elif name == "checkpoint_every":
+            continue
+        if name == "checkpoint_every":
             period(value)
         elif name == "lease_s":
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-                raise ConfigurationError(f"`{name}` must be a number of seconds above 0, got {value!r}.")
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or not SHORTEST_LEASE_S <= value <= LONGEST_LEASE_S:
+                raise ConfigurationError(
+                    f"`{name}` must be a number of seconds from {SHORTEST_LEASE_S} to {LONGEST_LEASE_S}, got {value!r}."
+                )
         elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
             more = ', or "all"' if name == "keep_checkpoints" else ""
             raise ConfigurationError(f"`{name}` must be a whole number of at least 1{more}, got {value!r}.")

@@ -13,7 +13,7 @@ document (the configuration and the oracle's state). Nothing here runs an oracle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -38,7 +38,7 @@ class StudyState:
         generation: One more than the number of resets.
         min_writer: The highest asked for.
         document: `{"config": ..., "oracle": ...}`.
-        leases: By trial: state, attempt, losses; while running: owner, incarnation, tuner_id, claimed, lease_s;
+        leases: By trial: state, attempt, losses; until it ends first (the run's first attempt); while running: owner, incarnation, tuner_id, claimed, lease_s;
             when it has ended: by (the incarnation), files, and dropped (the commit) where those were given up.
         owners: By owner: incarnation, open.
         queue: Values that wait to be tried: `{"enqueued": the commit, "values": ...}`.
@@ -93,6 +93,13 @@ class StudyState:
     def finished_by(self, incarnations: Container[str]) -> int:
         """How many trials' last runs ended under one of these incarnations."""
         return sum(lease.get("by") in incarnations for lease in self.leases.values())
+
+    def shortest_lease(self, trials: Iterable[str] | None = None) -> float:
+        """The shortest lease in force, in seconds: of the running trials (or of some of them) and of the next claim."""
+        leases = self.running()
+        running = leases if trials is None else trials
+        of_trials = [leases[t]["lease_s"] for t in running if t in leases and leases[t]["lease_s"]]
+        return float(min([self.config.get("lease_s", 60), *of_trials]))
 
     def free(self) -> list[str]:
         """Trials that were given back, in order of their number."""
@@ -220,9 +227,12 @@ def _claim(state: StudyState, entry: Entry) -> None:
     trial = entry["trial"]
     if "queued" in entry:
         state.queue = [waiting for waiting in state.queue if waiting["enqueued"] != entry["queued"]]
+    before = state.leases.get(trial, {"state": "retry", "losses": 0})
     lease = {
         "state": "running",
-        "losses": state.leases.get(trial, {"losses": 0})["losses"],
+        "losses": before["losses"],
+        # The first attempt of this run: what an earlier, failed run left is not gone on with.
+        "first": entry["attempt"] if before["state"] == "retry" else before["first"],
         "attempt": entry["attempt"],
         "owner": owner,
         "incarnation": incarnation,
@@ -256,14 +266,20 @@ def _finish(state: StudyState, entry: Entry) -> None:
         "attempt": lease["attempt"],
         "losses": lease["losses"],
         "by": lease["incarnation"],
-        "files": entry.get("files", []),
+        # What a run left that is repeated is of no use to anybody.
+        "files": [] if retry else entry.get("files", []),
     }
     state.set_lease(trial, ended)
 
 
 def _free(state: StudyState, trial: str, loss: int) -> None:
     lease = state.leases[trial]
-    freed = {"state": "free", "attempt": lease["attempt"], "losses": lease["losses"] + loss}
+    freed = {
+        "state": "free",
+        "attempt": lease["attempt"],
+        "first": lease["first"],
+        "losses": lease["losses"] + loss,
+    }
     state.set_lease(trial, freed)
 
 
@@ -339,8 +355,9 @@ def _may_drop(state: StudyState, entry: Entry) -> None:
     lease = state.leases.get(entry["trial"])
     if lease is None or lease["state"] != "ended" or lease["attempt"] != entry["attempt"]:
         raise Refused(f"attempt {entry['attempt']} of trial {entry['trial']} is not its last, ended one")
-    if "dropped" in lease:
-        raise Refused(f"the files of trial {entry['trial']} were dropped already")
+    names = {file["name"] for file in lease["files"]}
+    if not entry["files"] or not names.issuperset(entry["files"]):
+        raise Refused(f"trial {entry['trial']} has no such files")
 
 
 def _drop(state: StudyState, entry: Entry) -> None:

@@ -142,6 +142,9 @@ class Study:
             state = snapshots.load(storage, candidates[1:], study_id) or StudyState(study_id)
         study = cls(storage, state)
         study._catch_up(dict(zip(sealed, blocks, strict=True)), dict(zip(tail, singles, strict=True)))
+        if study.state.seq < max(place, behind - 1):
+            # What was listed proves that there is more.
+            raise study._missing(study.state.seq + 1)
         return study if study.state.seq else None
 
     @classmethod
@@ -259,6 +262,7 @@ class Study:
                     )
                 mine.add(entry["id"])
                 data = entries.encode(entry)
+                _check_size(data, draft)
                 key = layout.log(entry["seq"])
                 first = self._land(key, data, mine)
                 if first is None:
@@ -335,10 +339,13 @@ class Study:
         return found
 
     def _read_singles(self, found: list[Entry], most: int) -> bool:
-        """Reads entries one by one, then more at a time; whether there may be more after `most` of them."""
-        span = 1
+        """Reads a few entries, then more at a time; whether there may be more after `most` of them.
+
+        Never one alone: where the next one is missing, the one behind it tells a hole from the head.
+        """
+        span = 2
         while most > 0:
-            numbers = range(self.state.seq + 1, self.state.seq + 1 + min(span, most))
+            numbers = range(self.state.seq + 1, self.state.seq + 1 + span)
             stored = self.storage.get_many([layout.log(n) for n in numbers], entries.MAX_BYTES)
             folded = self._fold_singles(numbers, stored)
             found += folded
@@ -459,6 +466,18 @@ class Study:
                 upkeep.tidy(self.storage, self.state)
         except StorageError:
             return  # It costs readers time and nothing else.
+
+
+def _check_size(data: bytes, draft: Draft | None) -> None:
+    """Refuses a commit that no reader would take."""
+    if len(data) <= entries.MAX_BYTES:
+        return
+    parts = [(len(entries.dumps(change)), "/".join(change[1])) for change in (draft.patch if draft else [])]
+    largest = f"; its largest part is {max(parts)[1]!r}" if parts else ""
+    raise ConfigurationError(
+        f"A commit of {len(data)} bytes is too large: at most {entries.MAX_BYTES} are allowed{largest}. Keep what can be "
+        "derived, and what is large, out of the state of oracles and tuners."
+    )
 
 
 def study_id_of(storage: Storage) -> str | None:

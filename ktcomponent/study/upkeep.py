@@ -13,6 +13,7 @@ from typing import Any
 
 from ktcomponent.storage import Storage
 from ktcomponent.storage.probe import FOLDER as PROBES
+from ktcomponent.storage.probe import is_left_over
 from ktcomponent.study import layout, segments, snapshots
 from ktcomponent.study.state import StudyState
 
@@ -75,7 +76,7 @@ def garbage(storage: Storage, state: StudyState) -> list[str]:
     ]
     return [
         *outdated(snapshot_keys, segment_keys, beat_keys, state),
-        *by_folder.get(PROBES, []),
+        *filter(is_left_over, by_folder.get(PROBES, [])),
         *files,
     ]
 

@@ -42,6 +42,11 @@ class Pulse:
         """Whether another incarnation of the owner took over, or the study was reset."""
         return not self.study.state.is_open(self.writer.owner, self.writer.incarnation)
 
+    @property
+    def every(self) -> float:
+        """After how many seconds the next beat is due: a third of the shortest lease that is held, or will be."""
+        return self.study.state.shortest_lease(self.held) / 3
+
     def beat(self) -> None:
         """Beats for every attempt that is held."""
         self._count += 1
@@ -83,10 +88,9 @@ class Watch:
         except KtcomponentError as error:
             self._lost = error
             return
-        every = study.state.config["lease_s"] / 3
         was_open = False
         pulse = Pulse(study, self._writer())
-        while not self._done.wait(every):
+        while not self._done.wait(pulse.every):
             pulse.writer = self._writer()
             try:
                 pulse.look()

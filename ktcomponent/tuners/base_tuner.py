@@ -307,8 +307,7 @@ class BaseTuner:
             began = clock.monotonic()
             if not self._ledger.watch_others():
                 clock.sleep(pause)
-                lease_s = self._ledger.study.state.config["lease_s"]
-                pause = min(pause * 1.5, 5.0, lease_s / 6)
+                pause = min(pause * 1.5, 5.0, self._ledger.study.state.shortest_lease() / 6)
             waited += clock.monotonic() - began
 
     def _run_and_update_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:

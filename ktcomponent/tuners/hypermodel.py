@@ -15,7 +15,13 @@ class HyperModel:
     Args:
         name: For messages.
         tunable: Whether its hyperparameters are tuned; else they keep their defaults.
+
+    Attributes:
+        resumable: Says of an overridden `fit` that it calls `model.fit` once, with all callbacks it is given and no
+            others that keep state, so that a training can go on in it from a checkpoint.
     """
+
+    resumable = False
 
     def __init__(self, name: str | None = None, tunable: bool = True) -> None:
         self.name = name

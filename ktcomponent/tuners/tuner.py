@@ -7,11 +7,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ktcomponent.console import say
 from ktcomponent.errors import ConfigurationError, FailedTrialError, FatalTypeError, FatalValueError
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles.oracle import Oracle, count, optional_count
+from ktcomponent.study.settings import DEFAULTS, period
 from ktcomponent.trial import Trial
 from ktcomponent.tuners import results as results_module
 from ktcomponent.tuners import tensorboard
@@ -26,6 +28,9 @@ from ktcomponent.tuners.keras_support import (
     override_compile,
     require_tensorflow,
 )
+
+if TYPE_CHECKING:
+    from ktcomponent.tuners.resume import Resumption
 
 WEIGHTS = "checkpoint.weights.h5"
 BUILD_CONFIG = "build_config.json"
@@ -94,6 +99,8 @@ class Tuner(BaseTuner):
         self.distribution_strategy = distribution_strategy
         self.executions_per_trial = count("executions_per_trial", executions_per_trial)
         self.sample: Any = None
+        self._resumed: tuple[int, str, int] | None = None
+        self._has_checkpoints = False
         if distribution_strategy is not None:
             require_tensorflow("A `distribution_strategy`")
             workers = distribution_strategy.extended
@@ -128,18 +135,82 @@ class Tuner(BaseTuner):
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Trains the model `executions_per_trial` times and keeps the weights of the best epoch."""
+        from ktcomponent.tuners.callback_states import CannotResume
+
+        resumption = self._resumption_of(trial)
+        try:
+            try:
+                return self._run_executions(trial, resumption, *args, **kwargs)
+            except CannotResume as reason:
+                if resumption is None:
+                    raise
+                resumption.forget(str(reason))
+                self._forget_files(trial.trial_id)
+                return self._run_executions(trial, resumption, *args, **kwargs)
+        finally:
+            if resumption is not None:
+                resumption.close()
+                self._has_checkpoints = resumption.has_checkpoints
+
+    def _run_executions(
+        self, trial: Trial, resumption: Resumption | None, *args: Any, **kwargs: Any
+    ) -> list[Any]:
+        """Trains as often as asked for, beginning with what a checkpoint doesn't have yet."""
         from ktcomponent.tuners.keras_callbacks import SaveBestEpoch, TunerCallback
 
-        own = [SaveBestEpoch(self.oracle.objective, Path(self._get_checkpoint_fname(trial.trial_id)))]
+        weights = Path(self._get_checkpoint_fname(trial.trial_id))
+        best = SaveBestEpoch(self.oracle.objective, weights)
         given = kwargs.pop("callbacks", None) or []
         users = list(given) if isinstance(given, (list, tuple)) else [given]
-        results = []
-        for execution in range(self.executions_per_trial):
-            callbacks = self._deepcopy_callbacks(users)
-            self._configure_tensorboard_dir(callbacks, trial, execution)
-            callbacks += [TunerCallback(self, trial), *own]
+        results: list[Any] = []
+        if resumption is not None:
+            resumption.begin(weights, best)
+            results += resumption.results
+        for execution in range(len(results), self.executions_per_trial):
+            own = self._deepcopy_callbacks(users)
+            self._configure_tensorboard_dir(own, trial, execution)
+            callbacks = [*own, TunerCallback(self, trial), best]
+            if resumption is not None:
+                callbacks.append(resumption.callback(own, best))
             results.append(self._build_and_fit_model(trial, *args, **{**kwargs, "callbacks": callbacks}))
+            if resumption is not None:
+                resumption.ended(results[-1])
         return results
+
+    def _resumption_of(self, trial: Trial) -> Resumption | None:
+        """The checkpoints of the attempt that begins; None where they are switched off or can't be had."""
+        state = self._ledger.study.state
+        lease = state.leases.get(trial.trial_id)
+        every = state.config.get("checkpoint_every", DEFAULTS["checkpoint_every"])
+        if lease is None or lease["state"] != "running" or period(every) == (None, None):
+            return None
+        attempt = (state.generation, trial.trial_id, lease["attempt"])
+        # A subclass may train several times in one trial, of which the first goes on.
+        if self.oracle.multi_worker or self._resumed == attempt:
+            return None
+        self._resumed = attempt
+        own_fit = self.hypermodel is not None and type(self.hypermodel).fit is not HyperModel.fit
+        if own_fit and not getattr(self.hypermodel, "resumable", False):
+            if lease["attempt"] > lease["first"]:
+                say(
+                    f"Trial {trial.trial_id} begins anew: {type(self.hypermodel).__name__}.fit() is not known to be "
+                    "resumable. If it calls model.fit() once, with all callbacks it is given, set resumable = True."
+                )
+            return None
+        from ktcomponent.study.checkpoints import Place
+        from ktcomponent.tuners.resume import Resumption
+
+        place = Place(state.generation, trial.trial_id, lease["attempt"], lease["first"])
+        return Resumption(self._host.storage, place, every, self._ledger)
+
+    def on_trial_end(self, trial: Trial) -> None:
+        super().on_trial_end(trial)
+        if self._has_checkpoints:
+            from ktcomponent.study.checkpoints import Place, remove_all
+
+            self._has_checkpoints = False
+            generation = self._ledger.study.state.generation
+            remove_all(self._host.storage, Place(generation, trial.trial_id, 0))
 
     def check_model_size(self, model: Any) -> None:
         """Refuses a model that is too large; called again when a fit has built what `build` did not.

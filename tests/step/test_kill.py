@@ -143,7 +143,7 @@ def test_sigterm_while_tensorflow_is_busy_gives_back_within_3_s(commands):
     assert step.returncode == 75, output
     assert_all_end(family, 1)
     lease = commands.open().state.leases["00"]
-    assert lease == {"state": "free", "attempt": 1, "losses": 0}
+    assert lease == {"state": "free", "attempt": 1, "first": 1, "losses": 0}
 
 
 def test_ctrl_c_gives_back_too(commands):

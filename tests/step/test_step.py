@@ -201,7 +201,7 @@ def test_sigterm_gives_the_trial_back_and_leaves_no_process(commands):
     assert code == 75
     assert "gave back trial 00" in output
     study.refresh()
-    assert study.state.leases["00"] == {"state": "free", "attempt": 1, "losses": 0}
+    assert study.state.leases["00"] == {"state": "free", "attempt": 1, "first": 1, "losses": 0}
     wait_until(lambda: not any(psutil.pid_exists(p) for p in pids), 3)
     assert commands.step("--batch-size", "1", "--max-runtime", "60")[0] == 0
     study.refresh()
@@ -271,7 +271,7 @@ def test_a_step_ends_with_the_process_that_started_it(commands):
     starter.wait()
     wait_until(lambda: not any(p.is_running() for p in family), 5)
     study.refresh()
-    assert study.state.leases["00"] == {"state": "free", "attempt": 1, "losses": 0}
+    assert study.state.leases["00"] == {"state": "free", "attempt": 1, "first": 1, "losses": 0}
 
 
 def test_the_output_of_a_trial_may_lose_its_reader(commands):

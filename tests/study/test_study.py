@@ -98,7 +98,7 @@ def test_takeover_gives_back_as_a_loss_and_fences_the_one_before(storage):
     claim(study, A1, "0")
     zombie = Study.open(storage)
     incarnations.take_over(study, A2, "retry")
-    assert study.state.leases["0"] == {"state": "free", "attempt": 1, "losses": 1}
+    assert study.state.leases["0"] == {"state": "free", "attempt": 1, "first": 1, "losses": 1}
     with pytest.raises(Fenced):
         finish(zombie, A1, "0")
     with pytest.raises(Fenced):
@@ -111,7 +111,7 @@ def test_giveback_is_no_loss_and_closes_the_incarnation(storage):
     study = started(storage, A1)
     claim(study, A1, "0")
     assert incarnations.give_back(study, A1, "SIGTERM")
-    assert study.state.leases["0"] == {"state": "free", "attempt": 1, "losses": 0}
+    assert study.state.leases["0"] == {"state": "free", "attempt": 1, "first": 1, "losses": 0}
     with pytest.raises(Fenced):
         claim(study, A1, "1")
     assert not incarnations.give_back(study, A1, "again")

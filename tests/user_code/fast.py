@@ -191,3 +191,8 @@ class ReportsAndDies(FileTuner):
         self.oracle.update_trial(trial.trial_id, {"default_objective": 5.0 if attempts else -100.0})
         if not attempts:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def short_nap(hp):
+    time.sleep(0.05)
+    return objective(hp)
