@@ -21,25 +21,15 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a bucket of a real S3 server on this machine, which the environment names to every process."""
-    import boto3
-    from moto.server import ThreadedMotoServer
+    from tests import servers
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    names = {
-        "AWS_ACCESS_KEY_ID": "id",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "FSSPEC_S3_ENDPOINT_URL": f"http://{host}:{port}",
-    }
+    server = servers.start_s3(tmp_path_factory.mktemp("s3"))
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in names.items():
+        for name, value in server.env.items():
             patch.setenv(name, value)
-        boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="bucket")
-        yield "s3://bucket"
+        yield server.url
     server.stop()
 
 

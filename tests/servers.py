@@ -74,7 +74,7 @@ def _start(command: Sequence[str], port: int, log: Path) -> subprocess.Popen[byt
 def start_s3(folder: Path) -> Server:
     port = free_port()
     log = folder / "moto.log"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, str(ROOT / "tests/s3_server.py"), str(port)]
     process = _start(command, port, log)
     env = {
         "AWS_ACCESS_KEY_ID": "id",

@@ -237,6 +237,7 @@ class Supervisor:
         Raises:
             Fenced: If a later try of the owner has begun in the meantime.
         """
+        self._storage.trust_shared()  # the training child has made sure of it
         study = Study.open(self._storage)
         writer = dataclasses.replace(writer, generation=study.state.generation)
         incarnations.take_over(study, writer, "a step begins", replaces=self._before)

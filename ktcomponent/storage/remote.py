@@ -169,6 +169,9 @@ class RemoteStorage(Storage):
         except StorageError as error:
             raise ConfigurationError(f"{self.url} can't be written to. {error}") from error
 
+    def trust_shared(self) -> None:
+        _PROBED.add(self._place())
+
     def check_shared(self) -> None:
         if self._single_writer:
             self.check_writable()
@@ -180,8 +183,7 @@ class RemoteStorage(Storage):
                 "file://, s3://, gs:// or abfs://; or say `single_writer` (storage options "
                 '{"single_writer": true}) if there will only ever be one worker at a time.'
             )
-        # Once for each process and bucket.
-        place = (os.getpid(), f"{self._scheme}://{self._root.strip('/').split('/')[0]} {self._options}")
+        place = self._place()
         with _PROBING:
             if place not in _PROBED:
                 try:
@@ -191,6 +193,12 @@ class RemoteStorage(Storage):
                         raise
                     raise ConfigurationError(f"{self.url} can't be written to. {error}") from error
                 _PROBED.add(place)
+
+    def _place(self) -> tuple[int, str]:
+        """This process and the bucket, for which it is found out once."""
+        bucket = self._root.strip("/").split("/")[0]
+        server = getattr(self._fs, "storage_options", None), os.environ.get("STORAGE_EMULATOR_HOST")
+        return os.getpid(), f"{self._scheme}://{bucket} {server}"
 
     def _put_alone(self, key: str, data: bytes) -> bool:
         self.put(key, data)

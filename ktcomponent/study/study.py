@@ -37,8 +37,9 @@ from ktcomponent.version import __version__
 MAX_SPAN = 64
 TRIES = 5
 MAX_ABOUT = 65536
-FRESH_S = 0.05
-"""Who has seen the head less than this ago commits without looking again: a lost race costs no more than a look."""
+MAX_BACKOFF_S = 2.0
+LONG_S = 60.0
+"""Who has not seen the head for so long looks twice."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class Study:
         # When the head was seen, and how fast others were moving it (commits a second).
         self._looked = float("-inf")
         self._rate = 0.0
+        # How long it takes to write, in seconds.
+        self._latency = 0.02
 
     @property
     def url(self) -> str:
@@ -234,12 +237,11 @@ class Study:
         mine: set[str] = set()
         lost = 0
         with self._lock:
-            sure = clock.monotonic() - self._looked > FRESH_S
+            sure = False
             while True:
-                if sure:
-                    for landed in self._read_tail():
-                        if landed["id"] in mine:
-                            return landed
+                for landed in self._read_tail(settle=sure or lost > 0):
+                    if landed["id"] in mine:
+                        return landed
                 try:
                     draft = decide(self.state)
                     entry = None if draft is None else self._number(writer, draft)
@@ -252,9 +254,10 @@ class Study:
                 if entry is None:
                     if sure:
                         return None
-                    # Not without having looked.
+                    # Not without having seen the head.
                     sure = True
                     continue
+                sure = False
                 if self.state.min_writer > layout.WRITER:
                     raise UnsupportedFormat(
                         f"The study {self.url} may only be written to by newer software (writer version "
@@ -264,7 +267,9 @@ class Study:
                 data = entries.encode(entry)
                 _check_size(data, draft)
                 key = layout.log(entry["seq"])
+                began = clock.monotonic()
                 first = self._land(key, data, mine)
+                self._latency = (self._latency + clock.monotonic() - began) / 2
                 if first is None:
                     # Folded as every reader will: from the stored bytes.
                     self._fold(data, json.loads(data))
@@ -273,9 +278,15 @@ class Study:
                     return entry
                 self._fold(first, entries.decode(first, f"{self.url}/{key}"))
                 lost += 1
-                sure = lost > 1
-                if sure:
-                    clock.sleep(random.uniform(0, min(0.01 * 2**lost, 0.5)))
+                # With many writers, whoever lost waits for a time that doubles, and for others to fill a block: then
+                # fewer try at a time, and catching up takes whole blocks.
+                wait = max(self._latency * 2**lost, segments.BLOCK / self._rate if self._busy else 0.0)
+                clock.sleep(random.uniform(0.5, 1.5) * min(wait, MAX_BACKOFF_S))
+
+    @property
+    def _busy(self) -> bool:
+        """Whether others commit so fast that a commit is likely to lose."""
+        return self._rate * self._latency > 0.1
 
     def _number(self, writer: Writer, draft: Draft) -> Entry:
         state = self.state
@@ -320,30 +331,38 @@ class Study:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def _read_tail(self) -> list[Entry]:
-        """Reads forward to the head, with about as many requests as there is to read: single entries while few
-        are expected, whole blocks where others were fast."""
+    def _read_tail(self, settle: bool = True) -> list[Entry]:
+        """Reads forward, with about as many requests as there is to read: single entries while few are expected,
+        whole blocks where others were fast.
+
+        Args:
+            settle: Whether to read until the head was seen. Else what is expected will do: who writes then finds out
+                by one request, as by a look, whether the next key is free.
+        """
         clock = self.storage.clock
-        since = clock.monotonic() - self._looked
+        since = min(clock.monotonic() - self._looked, 3600.0)
+        expected = self._rate * since
+        # A missing entry may be a hole: the one behind it tells, where it is long since the head was seen.
+        long_ago = since > LONG_S
+        if not settle and not long_ago and expected < 0.5:
+            return []
         found: list[Entry] = []
         more = True
-        if self._rate * min(since, 3600.0) < segments.BLOCK / 2:
-            more = self._read_singles(found, most=segments.BLOCK)
         while more:
-            self._read_segments(found, self._rate * min(since, 3600.0) - len(found))
-            more = self._read_singles(found, most=2 * segments.BLOCK)
+            if found or expected >= segments.BLOCK:
+                self._read_segments(found, max(1, int((expected - len(found)) // segments.BLOCK)))
+            # If a block's worth of them is there, others were faster than expected: on with whole blocks.
+            more = self._read_singles(found, segments.BLOCK - 1, 1 + long_ago)
+            if not settle and len(found) >= expected:
+                more = False
         now = clock.monotonic()
         if now > self._looked > float("-inf"):
             self._rate = (self._rate + len(found) / max(now - self._looked, 0.05)) / 2
         self._looked = now
         return found
 
-    def _read_singles(self, found: list[Entry], most: int) -> bool:
-        """Reads a few entries, then more at a time; whether there may be more after `most` of them.
-
-        Never one alone: where the next one is missing, the one behind it tells a hole from the head.
-        """
-        span = 2
+    def _read_singles(self, found: list[Entry], most: int, span: int) -> bool:
+        """Reads `span` entries, then more at a time; whether there may be more after `most` of them."""
         while most > 0:
             numbers = range(self.state.seq + 1, self.state.seq + 1 + span)
             stored = self.storage.get_many([layout.log(n) for n in numbers], entries.MAX_BYTES)
@@ -355,9 +374,8 @@ class Study:
             span *= 2
         return True
 
-    def _read_segments(self, found: list[Entry], expected: float) -> None:
-        """Reads whole blocks while there are some that are sealed."""
-        blocks = max(1, int(expected // segments.BLOCK))
+    def _read_segments(self, found: list[Entry], blocks: int) -> None:
+        """Reads whole blocks, `blocks` at first, while there are some that are sealed."""
         while True:
             first = segments.first_of(self.state.seq + 1)
             numbers = [first + i * segments.BLOCK for i in range(min(blocks, MAX_SPAN))]
@@ -366,7 +384,7 @@ class Study:
                 lines = segments.decode(data, n) if data is not None else None
                 if lines is None or not self._fold_segment(n, lines, found):
                     return
-            blocks *= 2
+            blocks = max(1, len(found) // segments.BLOCK)
 
     def _fold_segment(self, first: int, lines: Sequence[segments.Line], found: list[Entry]) -> bool:
         """Folds what is new in a segment; False where it doesn't continue what was read, which is then read singly."""
@@ -497,7 +515,12 @@ def _study_id_in(data: bytes | None, storage: Storage) -> str | None:
     try:
         about = json.loads(data)
         version, study_id = about["format"], about["study_id"]
-        if len(data) > MAX_ABOUT or not isinstance(study_id, str) or not isinstance(version, int):
+        if (
+            len(data) > MAX_ABOUT
+            or "seq" in about
+            or not isinstance(study_id, str)
+            or not isinstance(version, int)
+        ):
             raise ValueError("it doesn't say which study this is")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptEntry(f"{where} is not what its writer wrote: {error!r}. {entries.REMEDY}") from error

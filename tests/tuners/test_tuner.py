@@ -261,7 +261,12 @@ def test_an_interrupted_search_gives_its_trial_back_and_goes_on(tmp_path):
     tuner = Interrupted(RandomSearchOracle(max_trials=1), directory=tmp_path)
     with pytest.raises(KeyboardInterrupt):
         tuner.search()
-    assert Study.open(tuner._host.storage).state.leases["0"] == {"state": "free", "attempt": 1, "first": 1, "losses": 0}
+    assert Study.open(tuner._host.storage).state.leases["0"] == {
+        "state": "free",
+        "attempt": 1,
+        "first": 1,
+        "losses": 0,
+    }
     tuner.search()
     assert tuner.oracle.get_best_trials()[0].score == 2.0
 
