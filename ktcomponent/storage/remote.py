@@ -31,8 +31,8 @@ _EXTRAS = {
 """The extra that brings each file system whose exclusive create many processes may rely on."""
 
 RETRY_S = 60.0
-REQUEST_S = 60.0
-"""A small object that takes longer than this is asked for again."""
+REQUEST_S, LEAST_S = 60.0, 5.0
+"""A small object that takes longer than this, or than the budget if that is less, is asked for again."""
 _FOR_GOOD = frozenset([400, 401, 403, 404, 405, 409, 412, 501])
 _PROBED: set[tuple[int, str]] = set()
 _PROBING = threading.Lock()
@@ -236,11 +236,20 @@ class RemoteStorage(Storage):
         self._pid = os.getpid()
 
     def _bounded(self, coroutine: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Calls the file system, for `REQUEST_S` at most where it is an asynchronous one."""
+        """Calls the file system, for `REQUEST_S` at most where it is an asynchronous one.
+
+        Clients try again by themselves, too, for minutes: the budget holds for that as well.
+        """
         if getattr(self._fs, "async_impl", False):
             from fsspec.asyn import sync
 
-            return sync(self._fs.loop, getattr(self._fs, coroutine), *args, timeout=REQUEST_S, **kwargs)
+            return sync(
+                self._fs.loop,
+                getattr(self._fs, coroutine),
+                *args,
+                timeout=min(REQUEST_S, max(self._retry_s, LEAST_S)),
+                **kwargs,
+            )
         kwargs.pop("batch_size", None)
         return getattr(self._fs, method)(*args, **kwargs)
 

@@ -43,6 +43,7 @@ class TuningTaskGroup(TaskGroup):
         top_k: How many models are exported.
         min_trials: Fail the export with fewer completed trials.
         saved_model: Whether models are exported as TensorFlow SavedModels too.
+        settings, storage_options: See `TuningOperator`.
         env: See `TuningOperator`.
         task_args: Arguments of `BaseOperator` for all tasks, for example pool, queue or retries.
         kwargs: See `TaskGroup`.
@@ -70,6 +71,8 @@ class TuningTaskGroup(TaskGroup):
         top_k: int = 1,
         min_trials: int = 1,
         saved_model: bool = False,
+        settings: dict[str, Any] | None = None,
+        storage_options: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
         task_args: dict[str, Any] | None = None,
         **kwargs: Any,
@@ -82,6 +85,8 @@ class TuningTaskGroup(TaskGroup):
             "search_args": search_args,
             "search_kwargs": search_kwargs,
             "oracle": oracle,
+            "settings": settings,
+            "storage_options": storage_options,
             "env": env,
             **(task_args or {}),
         }

@@ -147,7 +147,7 @@ def test_no_more_is_enqueued_than_the_search_has_room_for(storage):
     with pytest.raises(ConfigurationError, match="no room"):
         ask(storage, {"x": 0.99})
     drain(oracle)
-    with pytest.raises(ConfigurationError, match="no room|over"):
+    with pytest.raises(ConfigurationError, match=r"no room|over"):
         ask(storage, {"x": 0.99})
 
 

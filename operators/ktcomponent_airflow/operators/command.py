@@ -30,6 +30,8 @@ class CommandOperator(BaseOperator):
         search_args: Import path of a function that returns the `(args, kwargs)` of `search`. (templated)
         search_kwargs: Keyword arguments of `search`, laid over those; JSON values. (templated)
         oracle: Class and constructor arguments of the oracle; JSON values. (templated)
+        settings: The study's own: "lease", "keep-checkpoints", "checkpoint-every"; see `ktcomponent prepare --help`.
+        storage_options: Arguments of the study's fsspec file system, without credentials.
         env: Environment variables added for the command. (templated)
         kwargs: See `BaseOperator`; 20 retries with exponential backoff by default.
     """
@@ -45,6 +47,8 @@ class CommandOperator(BaseOperator):
         search_args: str | None = None,
         search_kwargs: dict[str, Any] | None = None,
         oracle: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+        storage_options: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
         retries: int = 20,
         retry_delay: datetime.timedelta = datetime.timedelta(seconds=15),
@@ -65,6 +69,8 @@ class CommandOperator(BaseOperator):
         self.search_args = search_args
         self.search_kwargs = search_kwargs
         self.oracle = oracle
+        self.settings = settings
+        self.storage_options = storage_options
         self.env = env
 
     def command(self, context: Context) -> list[str]:
@@ -81,7 +87,7 @@ class CommandOperator(BaseOperator):
         from ktcomponent.storage import open_storage
         from ktcomponent.study import Study
 
-        told = report.status(Study.open(open_storage(self.study)))
+        told = report.status(Study.open(open_storage(self.study, **(self.storage_options or {}))))
         best = told["best"]
         return {
             "study": self.study,
@@ -110,6 +116,7 @@ class CommandOperator(BaseOperator):
                 "search-args": self.search_args,
                 "search-kwargs": self.search_kwargs,
                 "oracle": self.oracle,
+                "storage-options": self.storage_options,
             }
         )
 

@@ -58,7 +58,8 @@ class PrepareOperator(LocalOperator):
     """Creates the study, or checks that it fits; see `CommandOperator` for the arguments."""
 
     def command(self, context: Context) -> list[str]:
-        return ["prepare", "--study", self.study, *self.common_options(context)]
+        settings = options_of(self.settings or {})
+        return ["prepare", "--study", self.study, *self.common_options(context), *settings]
 
 
 class TuningOperator(LocalOperator):
@@ -109,6 +110,7 @@ class TuningOperator(LocalOperator):
             "max-runtime": self.max_runtime,
             "deadline": self.deadline,
             "max-wait": self.max_wait,
+            **(self.settings or {}),
         }
         return ["step", "--study", self.study, *self.common_options(context), *options_of(own)]
 
