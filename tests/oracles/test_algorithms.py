@@ -438,6 +438,7 @@ def test_two_hyperparameters_of_one_name_may_be_active_at_a_time():
         assert len(run(oracle, nothing)) == 4
 
 
+@pytest.mark.slow
 def test_a_corner_where_trials_fail_is_avoided():
     """Out of memory where x is large, which is also where the score is best."""
     for seed in range(3):
@@ -450,6 +451,7 @@ def test_a_corner_where_trials_fail_is_avoided():
         assert oracle.get_best_trials()[0].hyperparameters.get("x") > 0.7
 
 
+@pytest.mark.slow
 def test_one_diverged_score_does_not_hide_the_others():
     best = []
     for diverged in (False, True):

@@ -12,6 +12,7 @@ import pytest
 from ktcomponent.export import best_trials
 from ktcomponent.storage import open_storage
 from ktcomponent.study import Study
+from ktcomponent.study.binding import kept_oracle
 
 TRIALS = 10
 ORACLE = json.dumps({"max_trials": TRIALS, "seed": 11})
@@ -155,3 +156,32 @@ def test_ctrl_c_gives_back_too(commands):
     step.communicate(timeout=60)
     assert step.returncode == 75
     assert commands.open().state.leases["00"]["state"] == "free"
+
+
+@pytest.mark.slow
+def test_a_lane_that_dies_whole_loses_no_slot_of_a_hyperband_round(commands):
+    """Supervisor, child and guard are gone, and their owner never comes back: the other lane waits and goes on."""
+    oracle = json.dumps({"class": "Hyperband", "max_epochs": 9, "seed": 1})
+    options = ("--oracle", oracle, "--lease", "3")
+    dying = commands.start(
+        *("step", "--study", commands.study, "--hypermodel", "fast:objective", "--owner", "dying"),
+        *options,
+        SECONDS="30",
+    )
+    end = time.monotonic() + 60
+    while not (study := Study.find(open_storage(commands.study))) or not study.state.running():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    for child in psutil.Process(dying.pid).children(recursive=True):
+        child.kill()
+    dying.kill()
+    began = time.monotonic()
+    code, output = commands.step(*options, "--owner", "living")
+    assert code == 0, output
+    assert time.monotonic() - began < 60
+    state = commands.open().state
+    assert len(state.trials) == kept_oracle(state).planned_trials()
+    assert {trial["status"] for trial in state.trials.values()} == {"COMPLETED"}
+    assert sum(lease["losses"] for lease in state.leases.values()) == 1
+    log = [json.loads(state_of) for state_of in map(study.storage.get, study.storage.list("log"))]
+    assert [entry["writer"]["owner"] for entry in log if entry["op"] == "expire"] == ["living"]

@@ -382,6 +382,7 @@ def test_a_child_killed_before_it_is_ready_is_told(commands):
     assert not os.path.exists(commands.study)
 
 
+@pytest.mark.slow
 def test_a_step_that_waits_leaves_the_work_to_a_later_try_of_its_owner(commands):
     settings = oracle(max_trials=1)
     first = commands.start(

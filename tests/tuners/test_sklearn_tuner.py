@@ -125,6 +125,7 @@ def test_groups_reach_the_splitter(tmp_path):
     assert made.oracle.get_best_trials()[0].score > 0.8
 
 
+@pytest.mark.slow
 def test_models_are_loaded_in_a_fresh_process_without_pickle(tmp_path):
     made = tuner(tmp_path, made=oracle(2))
     made.search(X, Y)
@@ -213,6 +214,7 @@ def test_a_savedmodel_of_it_is_refused(tmp_path):
         made.export_model(made.oracle.get_best_trials()[0], tmp_path, "m", saved_model=True)
 
 
+@pytest.mark.slow
 def test_it_runs_in_a_step_and_is_exported(commands):
     (commands.folder / "iris.py").write_text(
         """
