@@ -89,3 +89,7 @@ class Refused(KtcomponentError):
 
 class Fenced(Refused):
     """A newer incarnation, a new generation or a newer attempt took over; this worker must end."""
+
+
+class AttemptLost(Fenced):
+    """Others took a trial from a worker that had shown no sign of life; the worker goes on with another one."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ktcomponent.errors import Fenced, KtcomponentError, Refused, StorageError
+from ktcomponent.errors import AttemptLost, Fenced, KtcomponentError, Refused, StorageError
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.metrics import MetricsTracker
 from ktcomponent.oracles.oracle import Oracle
@@ -203,6 +203,14 @@ class StudyLedger:
             self._expiry = Expiry(self.study, self.writer)
         return self._expiry.look()
 
+    def forget(self, trial_id: str) -> None:
+        """Nothing of a trial that others took is to be committed."""
+        self._drop_held(trial_id)
+        self._reports.pop(trial_id, None)
+        for tuner_id in [t for t, trial in self.oracle.ongoing_trials.items() if trial.trial_id == trial_id]:
+            del self.oracle.ongoing_trials[tuner_id]
+        self._restart()
+
     def peek(self) -> str:
         """What `create_trial` would answer now: RUNNING, IDLE or STOPPED. Commits nothing."""
         self.refresh()
@@ -375,7 +383,8 @@ class StudyLedger:
     def _attempt(self, trial_id: str) -> int:
         held = self.study.state.held(self.writer.owner, self.writer.incarnation)
         if trial_id not in held:
-            raise Fenced(
+            is_open = self.study.state.is_open(self.writer.owner, self.writer.incarnation)
+            raise (AttemptLost if is_open else Fenced)(
                 f"Trial {trial_id} isn't held by this worker: {self.writer.owner!r} lost it, or never had it."
             )
         return held[trial_id]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ktcomponent.errors import CorruptEntry, Fenced, Refused, UnsupportedFormat
+from ktcomponent.errors import AttemptLost, CorruptEntry, Fenced, Refused, UnsupportedFormat
 from ktcomponent.study import layout, patch
 
 FOLD_VERSION = 2
@@ -246,7 +246,7 @@ def _claim(state: StudyState, entry: Entry) -> None:
 def _is_current(state: StudyState, entry: Entry) -> Lease:
     lease = state.leases.get(entry["trial"])
     if lease is None or lease["state"] != "running" or lease["attempt"] != entry["attempt"]:
-        raise Fenced(f"attempt {entry['attempt']} of trial {entry['trial']} is not the running one")
+        raise AttemptLost(f"attempt {entry['attempt']} of trial {entry['trial']} is not the running one")
     return lease
 
 

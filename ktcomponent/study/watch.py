@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from ktcomponent.errors import Fenced, KtcomponentError, StorageError
+from ktcomponent.errors import AttemptLost, Fenced, KtcomponentError, StorageError
 from ktcomponent.storage import Storage
 from ktcomponent.study import beats
 from ktcomponent.study.study import Study, Writer
@@ -82,6 +82,11 @@ class Watch:
         if self._lost is not None:
             raise self._lost
 
+    def go_on(self) -> None:
+        """After an attempt was lost the worker goes on with another one."""
+        if isinstance(self._lost, AttemptLost):
+            self._lost = None
+
     def _run(self) -> None:
         try:
             study = Study.open(self._storage)
@@ -93,7 +98,10 @@ class Watch:
         while not self._done.wait(pulse.every):
             pulse.writer = self._writer()
             try:
-                pulse.look()
+                if pulse.look():
+                    self._lost = AttemptLost(
+                        "Another worker took the trial: there was no beat within its lease."
+                    )
                 pulse.beat()
             except StorageError:
                 continue  # An outage is not a loss: what counts is what the log says once it can be read.

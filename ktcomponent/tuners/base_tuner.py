@@ -246,9 +246,13 @@ class BaseTuner:
                 self._forget_files(trial.trial_id)
                 self.on_trial_begin(trial)
                 try:
-                    self._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
-                finally:
-                    self._end_run(trial, progress)
+                    try:
+                        self._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
+                    finally:
+                        self._end_run(trial, progress)
+                except errors.AttemptLost as error:
+                    say(f"Trial {trial.trial_id} was lost, and the search goes on. {error}")
+                    self._forget_attempt(trial)
             is_over = True
         finally:
             if self._watch is not None:
@@ -282,6 +286,12 @@ class BaseTuner:
         self._forget_files(trial.trial_id)
         if too_many is not None:
             raise too_many
+
+    def _forget_attempt(self, trial: Trial) -> None:
+        self._forget_files(trial.trial_id)
+        self._ledger.forget(trial.trial_id)
+        if self._watch is not None:
+            self._watch.go_on()
 
     def _next_trial(self) -> Trial | None:
         """Claims a trial, waiting while only others have something to do; None when there is no more here."""

@@ -1,11 +1,15 @@
 """Leases: who waits gives back what a dead worker holds, and never what a live one holds."""
 
+import json
+
 import pytest
 
 from ktcomponent.errors import Fenced, StorageError
+from ktcomponent.oracles import RandomSearchOracle
 from ktcomponent.storage import MemoryStorage
-from ktcomponent.study import Study, beats
+from ktcomponent.study import Draft, Study, beats
 from ktcomponent.study.expiry import Expiry
+from ktcomponent.tuners.base_tuner import BaseTuner
 from tests.study.faulty import FakeClock
 from tests.study.test_study import A1, B1, claim, finish, started
 
@@ -88,3 +92,30 @@ def test_a_new_attempt_has_a_lease_of_its_own(storage):
     finish(watcher, A1, "0", status="INVALID")
     claim(watcher, A1, "0", attempt=2, new=False)
     assert wait(storage, watcher, expiry, 60) == []
+
+
+class Quick(BaseTuner):
+    """Its first run is given to others while it goes on."""
+
+    lost = 0
+
+    def run_trial(self, trial, **_):
+        if not Quick.lost:
+            Quick.lost += 1
+            other = Study.open(self._ledger.study.storage)
+            other.commit(B1, lambda _: Draft("expire", trial.trial_id, 1))
+        return trial.hyperparameters.Float("x", 0, 1)
+
+
+def test_a_program_that_lost_a_trial_goes_on_with_the_search(tmp_path, capsys):
+    Quick.lost = 0
+    tuner = Quick(RandomSearchOracle(max_trials=4, seed=1), directory=str(tmp_path), project_name="p")
+    tuner.search()
+    assert "was lost, and the search goes on" in capsys.readouterr().out
+    state = tuner._ledger.study.state
+    assert {trial["status"] for trial in state.trials.values()} == {"COMPLETED"}
+    assert [lease["attempt"] for lease in state.leases.values()] == [2, 1, 1, 1]
+    log = [
+        json.loads(tuner._ledger.study.storage.get(key)) for key in tuner._ledger.study.storage.list("log")
+    ]
+    assert [entry["trial"] for entry in log if entry["op"] == "finish"] == sorted(state.trials)
