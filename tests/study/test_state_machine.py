@@ -36,8 +36,7 @@ class Searching(RuleBasedStateMachine):
         self.path = f"machine-{next(PATHS)}"
         self.storage = FaultyStorage(self.path)
         self.scores = {}
-        self.claimed = set()
-        self.enqueued = 0
+        self.unsure = set()
         self._attempt(lambda: bind(self._oracle(), self.storage, self._writer("maker")))
 
     @staticmethod
@@ -57,6 +56,10 @@ class Searching(RuleBasedStateMachine):
         except (StorageError, Refused):
             return None
 
+    def _log(self):
+        reader = MemoryStorage(self.path)
+        return [json.loads(data) for data in reader.get_many(reader.list("log"))]
+
     @rule(fault=st.sampled_from(FAULTS), after=st.integers(1, 6))
     def break_something(self, fault, after):
         self.storage.fault, self.storage.at = fault, self.storage.operations + after
@@ -72,9 +75,20 @@ class Searching(RuleBasedStateMachine):
     def claim(self, oracle):
         if oracle is None:
             return None
-        trial = self._attempt(lambda: oracle.create_trial("t"))
-        if trial is None or trial.status != "RUNNING":
+        writer = oracle._ledger.writer
+        was_ongoing = dict(oracle.ongoing_trials)
+        try:
+            trial = oracle.create_trial("t")
+        except StorageError:
+            self.unsure.add(writer.incarnation)  # it may hold a trial that it wasn't told of
             return None
+        except Refused:
+            return None
+        if trial.status != "RUNNING" or was_ongoing:
+            return None
+        if writer.incarnation not in self.unsure:
+            held = Study.open(MemoryStorage(self.path)).state.held(writer.owner, writer.incarnation)
+            assert list(held) == [trial.trial_id], "a worker holds what it was not told of"
         lease = oracle._ledger.study.state.leases[trial.trial_id]
         return oracle, trial, lease["attempt"], oracle._ledger.writer
 
@@ -90,8 +104,14 @@ class Searching(RuleBasedStateMachine):
             trial.status = "COMPLETED"
             oracle.end_trial(trial)
         except (StorageError, KeyError):
+            self.unsure.add(writer.incarnation)
             return  # nobody was told
         except Refused:
+            log = self._log()
+            mine = [
+                e for e in log if e["op"] == "finish" and e["writer"]["incarnation"] == writer.incarnation
+            ]
+            assert trial.trial_id not in [e["trial"] for e in mine], "what was refused counts all the same"
             return
         assert trial.trial_id not in self.scores, "two workers were told that they had finished one trial"
         self.scores[trial.trial_id] = attempt, trial.score
@@ -151,7 +171,7 @@ class Searching(RuleBasedStateMachine):
         reader = MemoryStorage(self.path)
         if Study.find(reader) is not None:
             assert verify(reader).problems == []
-            log = [json.loads(data) for data in reader.get_many(reader.list("log"))]
+            log = self._log()
             assert max(Counter(e["trial"] for e in log if e["op"] == "finish").values(), default=0) <= 1
             attempts = Counter((e["trial"], e["attempt"]) for e in log if e["op"] == "claim")
             assert max(attempts.values(), default=0) <= 1
