@@ -1,0 +1,268 @@
+"""One trial at the end of a long search, and opening that search: ours beside Optuna's and KerasTuner's, in one run.
+
+Each keeps a study of n finished trials with 8 hyperparameters on local disk; then trials are claimed and finished, and
+the study is opened in the same process. Building the study is not measured, and written without syncing where that
+can be had. Ours and Optuna's journal sync every write; SQLite as Optuna configures it; KerasTuner writes its files
+without syncing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ktcomponent.oracles import RandomSearchOracle
+from ktcomponent.storage import LocalStorage, MemoryStorage
+from ktcomponent.study import Study, StudyLedger, Writer, incarnations
+from ktcomponent.study.binding import bind, kept_oracle
+
+SIZES = (100, 1_000, 10_000)
+TRIALS = 20
+PARAMETERS = 8
+MOST_OPENING_S = 1.0
+
+
+class Counting(LocalStorage):
+    """Counts objects and bytes that are written and read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.requests, self.written, self.read = 0, 0, 0
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        self.requests, self.written = self.requests + 1, self.written + len(data)
+        return super().put_if_absent(key, data)
+
+    def put(self, key: str, data: bytes) -> None:
+        self.requests, self.written = self.requests + 1, self.written + len(data)
+        super().put(key, data)
+
+    def get_many(self, keys: Any, limit: int | None = None) -> list[bytes | None]:
+        found = super().get_many(keys, limit)
+        self.requests += len(found)
+        self.read += sum(len(data) for data in found if data is not None)
+        return found
+
+    def list(self, prefix: str) -> list[str]:
+        self.requests += 1
+        return super().list(prefix)
+
+    def delete(self, key: str) -> None:
+        self.requests += 1
+        super().delete(key)
+
+
+def ours(n: int, folder: Path) -> dict[str, float]:
+    memory = MemoryStorage(f"bench-{n}")
+    oracle = _oracle()
+    ledger = bind(oracle, memory, Writer("maker", incarnations.new_incarnation()))
+    for _ in range(n):
+        _one_trial(oracle)
+    ledger.close("built")
+    for key in memory.list(""):
+        path = folder / "study" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(memory.get(key) or b"")
+        memory.delete(key)
+    storage = Counting(folder / "study")
+    began = time.perf_counter()
+    study = Study.open(storage)
+    opening = time.perf_counter() - began
+    opened = storage.requests, storage.read
+    began = time.perf_counter()
+    oracle = kept_oracle(study.state)
+    ledger = StudyLedger(study, oracle, Writer("bench", incarnations.new_incarnation()))
+    ledger.refresh()
+    oracle.bind(ledger)
+    binding = time.perf_counter() - began
+    ledger.open()
+    storage.requests, storage.written = 0, 0
+    took = _median(lambda: _one_trial(oracle))
+    return {
+        "claim + finish ms": 1000 * took,
+        "requests": storage.requests / TRIALS,
+        "written KB": storage.written / TRIALS / 1000,
+        "opening s": opening,
+        "its requests": opened[0],
+        "read KB": opened[1] / 1000,
+        "oracle s": binding,
+    }
+
+
+def optuna_journal(n: int, folder: Path) -> dict[str, float]:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    path = folder / "journal.log"
+    return _optuna(n, lambda: JournalStorage(JournalFileBackend(str(path))), lambda: path.stat().st_size)
+
+
+def optuna_sqlite(n: int, folder: Path) -> dict[str, float]:
+    from optuna.storages import RDBStorage
+
+    path = folder / "study.db"
+    return _optuna(n, lambda: RDBStorage(f"sqlite:///{path}"), lambda: path.stat().st_size)
+
+
+def _optuna(n: int, storage: Callable[[], Any], size: Callable[[], int]) -> dict[str, float]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space = {f"p{i}": optuna.distributions.FloatDistribution(0, 1) for i in range(PARAMETERS)}
+    sampler = optuna.samplers.RandomSampler(seed=1)
+    study = optuna.create_study(storage=storage(), study_name="bench", sampler=sampler)
+    with _unsynced():
+        study.add_trials(
+            [
+                optuna.trial.create_trial(
+                    params={name: random.random() for name in space},
+                    distributions=space,
+                    value=random.random(),
+                )
+                for _ in range(n)
+            ]
+        )
+    began = time.perf_counter()
+    study = optuna.load_study(storage=storage(), study_name="bench", sampler=sampler)
+    found = len(study.get_trials(deepcopy=False))
+    opening = time.perf_counter() - began
+    if found != n:
+        raise AssertionError(found)
+    before = size()
+
+    def one() -> None:
+        trial = study.ask(space)
+        study.tell(trial, random.random())
+
+    took = _median(one)
+    return {
+        "claim + finish ms": 1000 * took,
+        "written KB": (size() - before) / TRIALS / 1000,
+        "opening s": opening,
+    }
+
+
+def keras_tuner(n: int, folder: Path) -> dict[str, float]:
+    import keras_tuner as other
+
+    def make() -> Any:
+        hp = other.HyperParameters()
+        for i in range(PARAMETERS):
+            hp.Float(f"p{i}", 0, 1)
+        oracle = other.oracles.RandomSearchOracle(
+            other.Objective("loss", "min"), max_trials=n + 10 * TRIALS, hyperparameters=hp, seed=1
+        )
+        oracle._set_project_dir(str(folder), "kt")
+        return oracle
+
+    oracle = make()
+    oracle.save = lambda: None
+    keep = oracle._save_trial
+    oracle._save_trial = lambda _: None
+
+    def one() -> None:
+        trial = oracle.create_trial("t")
+        oracle.update_trial(trial.trial_id, {"loss": random.random()})
+        trial = oracle.get_trial(trial.trial_id)
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+
+    for _ in range(n):
+        one()
+    del oracle.save, oracle._save_trial
+    for trial in oracle.trials.values():
+        keep(trial)
+    oracle.save()
+    took = _median(one)
+    again = make()
+    began = time.perf_counter()
+    again.reload()
+    opening = time.perf_counter() - began
+    return {"claim + finish ms": 1000 * took, "opening s": opening}
+
+
+def _oracle() -> RandomSearchOracle:
+    oracle = RandomSearchOracle("loss", max_trials=100_000, seed=1)
+    for i in range(PARAMETERS):
+        oracle.hyperparameters.Float(f"p{i}", 0, 1)
+    return oracle
+
+
+def _one_trial(oracle: RandomSearchOracle) -> None:
+    trial = oracle.create_trial("t")
+    oracle.update_trial(trial.trial_id, {"loss": random.random()})
+    trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+
+
+def _median(action: Callable[[], None]) -> float:
+    times = []
+    for _ in range(TRIALS):
+        began = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+@contextlib.contextmanager
+def _unsynced() -> Iterator[None]:
+    """While a study is built nothing is synced."""
+    import os
+
+    synced = os.fsync
+    os.fsync = lambda _: None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os.fsync = synced
+
+
+SIDES = {
+    "ktcomponent": ours,
+    "Optuna journal": optuna_journal,
+    "Optuna SQLite": optuna_sqlite,
+    "KerasTuner": keras_tuner,
+}
+COLUMNS = ("claim + finish ms", "written KB", "requests", "opening s", "its requests", "read KB", "oracle s")
+
+
+def main() -> bool:
+    print(
+        f"One trial at the end of n finished ones, {PARAMETERS} hyperparameters, local disk (medians of {TRIALS})"
+    )
+    print(f"{'':>16}{'n':>8}" + "".join(f"{name:>19}" for name in COLUMNS))
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    for n in SIZES:
+        for name, side in SIDES.items():
+            folder = Path(tempfile.mkdtemp(prefix="ktcomponent-bench-"))
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner tells of every trial
+                    row = found[name, n] = side(n, folder)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            cells = "".join(f"{row[c]:>19.2f}" if c in row else f"{'':>19}" for c in COLUMNS)
+            print(f"{name:>16}{n:>8}{cells}", flush=True)
+    kept = all(
+        found["ktcomponent", n]["claim + finish ms"] < found["Optuna journal", n]["claim + finish ms"]
+        for n in SIZES
+    )
+    kept &= found["ktcomponent", SIZES[-1]]["opening s"] < MOST_OPENING_S
+    kept &= found["ktcomponent", 1_000]["its requests"] <= 60
+    print(
+        f"Faster than Optuna's journal, opening within {MOST_OPENING_S:g} s, at most 60 requests at 1,000: "
+        f"{'kept' if kept else 'BROKEN'}\n"
+    )
+    return kept
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)
