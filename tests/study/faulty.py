@@ -135,14 +135,18 @@ class Worker:
             if not self.ledger.watch_others():
                 self.storage.clock.sleep(10)
 
+    def search(self):
+        """Runs the search to its end."""
+        self.begin()
+        while (trial := self.claim()) is not None:
+            self.oracle.update_trial(trial.trial_id, {"loss": trial.hyperparameters.get("x")})
+            trial.status = "COMPLETED"
+            self.oracle.end_trial(trial)
+
     def run(self):
-        """Runs the search to its end; what a step does when storage fails is done here too."""
+        """Searches, and does what a step does when storage fails or somebody else has taken over."""
         try:
-            self.begin()
-            while (trial := self.claim()) is not None:
-                self.oracle.update_trial(trial.trial_id, {"loss": trial.hyperparameters.get("x")})
-                trial.status = "COMPLETED"
-                self.oracle.end_trial(trial)
+            self.search()
         except StorageError:
             self._give_back()
         except Refused:

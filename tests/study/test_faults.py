@@ -1,15 +1,19 @@
 """Crash tests by construction: every operation of a whole run fails once, in every way; nothing is ever lost."""
 
+import errno
 import json
+import os
 
 import pytest
 
-from ktcomponent.errors import KtcomponentError, StorageError
-from ktcomponent.storage import MemoryStorage
-from ktcomponent.study import segments, snapshots, upkeep
+from ktcomponent.errors import ConfigurationError, KtcomponentError, StorageError
+from ktcomponent.maintenance.verify import verify
+from ktcomponent.storage import MemoryStorage, open_storage
+from ktcomponent.study import Study, segments, snapshots, upkeep
 from tests.study.faulty import (
     Died,
     FaultyStorage,
+    Worker,
     check_files,
     check_outcome,
     finish_search,
@@ -82,3 +86,27 @@ def test_a_fault_at_any_operation_loses_nothing(fault, every, tmp_path):
     assert total > 100
     for at in range(1, total + 1, every):
         run_with(fault, at, tmp_path)
+
+
+@pytest.mark.parametrize("at", [1, 2, 5, 9, 17, 40])
+def test_a_full_disk_ends_with_a_storage_error_and_leaves_nothing_half_written(at, tmp_path, monkeypatch):
+    """From the n-th write on the disk is full; when there is room again, another worker goes on."""
+    writes = 0
+    synced = os.fsync
+
+    def full(descriptor):
+        nonlocal writes
+        writes += 1
+        if writes >= at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        synced(descriptor)
+
+    storage = open_storage(tmp_path / "study")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises((StorageError, ConfigurationError), match="No space left"):
+            Worker(storage, "first", tmp_path / "work").search()
+    Worker(storage, "first", tmp_path / "work").run()
+    assert verify(storage).problems == []
+    assert {lease["state"] for lease in Study.open(storage).state.leases.values()} == {"ended"}
+    assert not list((tmp_path / "study").rglob(".part-*"))
