@@ -235,6 +235,7 @@ def test_waiting_ends_after_max_wait_and_when_a_trial_is_given_back(commands):
     assert statuses(commands.open()) == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_retry_fences_the_try_that_still_runs(commands):
     options = ("--owner", "me", "--oracle", oracle(max_trials=4))
     orphan = commands.start(
@@ -291,6 +292,7 @@ def test_max_runtime_stops_new_claims(commands):
     assert not commands.open().state.running()
 
 
+@pytest.mark.slow
 def test_a_passed_deadline_ends_the_search_for_everybody(commands):
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
     code, output = commands.step("--oracle", TWELVE, "--deadline", soon.isoformat(), SECONDS="0.4")

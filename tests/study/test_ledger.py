@@ -242,6 +242,7 @@ class Chooser(Oracle):
         self.asked, self.log, self.best = state["asked"], state["log"], state["best"]
 
 
+@pytest.mark.slow
 def test_a_users_oracle_keeps_its_state_over_races_and_processes(storage):
     def work(name):
         made = Chooser(max_trials=20, hyperparameters=space())

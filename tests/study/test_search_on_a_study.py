@@ -85,6 +85,7 @@ def test_a_search_goes_on_in_another_process_after_every_few_trials(storage, nam
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.slow
 def test_lanes_share_one_search(storage, name):
     """Three workers in turn, each of which holds a trial while the others claim theirs."""
     alone = drain(declared(ALL[name]()))

@@ -8,7 +8,15 @@ import threading
 
 import pytest
 
-from ktcomponent.errors import CorruptEntry, Fenced, MissingEntry, Refused, StorageError, UnsupportedFormat
+from ktcomponent.errors import (
+    ConfigurationError,
+    CorruptEntry,
+    Fenced,
+    MissingEntry,
+    Refused,
+    StorageError,
+    UnsupportedFormat,
+)
 from ktcomponent.storage import MemoryStorage, Storage
 from ktcomponent.study import Draft, Study, Writer, incarnations, layout, snapshots
 from ktcomponent.study import entry as entries
@@ -382,3 +390,31 @@ def test_names_stay_in_their_folder_and_apart(name):
     assert "/" not in safe
     assert "." not in safe
     assert layout.safe(name + "x") != safe
+
+
+def test_a_run_that_is_repeated_begins_with_an_attempt_of_its_own(storage):
+    study = started(storage, A1)
+    claim(study, A1, "0")
+    incarnations.take_over(study, A2, "retry")
+    claim(study, A2, "0", attempt=2, new=False)
+    assert study.state.leases["0"]["first"] == 1
+    finish(study, A2, "0", attempt=2, status="INVALID")
+    claim(study, A2, "0", attempt=3, new=False)
+    assert study.state.leases["0"]["first"] == 3
+
+
+def test_a_commit_that_no_reader_would_take_is_refused(storage):
+    study = started(storage, A1)
+    large = [["set", ["config", "large"], "x" * entries.MAX_BYTES]]
+    with pytest.raises(ConfigurationError, match="'config/large'"):
+        study.commit(A1, lambda _: Draft("config", patch=large))
+    assert Study.open(storage).state.seq == 2
+
+
+def test_what_was_listed_must_be_there(storage):
+    many(storage, 28)
+    for n in range(17, 25):
+        storage.delete(layout.log(n))
+    storage.delete(layout.segment(17))
+    with pytest.raises(MissingEntry, match=r"log/0+17\.json"):
+        Study.open(storage)
