@@ -10,7 +10,7 @@ from ktcomponent.errors import ConfigurationError, StorageError
 from ktcomponent.storage import open_storage
 
 
-@pytest.fixture(params=["file", "memory", "s3"])
+@pytest.fixture(params=["file", "memory", pytest.param("s3", marks=pytest.mark.slow)])
 def storage(request, tmp_path):
     """An empty place of each kind."""
     if request.param == "s3":

@@ -79,7 +79,7 @@ def _operations(path):
     return [json.loads(storage.get(key))["op"] for key in storage.list("log")]
 
 
-@pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 29])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_any_operation_loses_nothing(fault, every, tmp_path):
     total = count_operations(tmp_path).operations
