@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import socket
 import subprocess
@@ -146,7 +145,3 @@ def _post(url: str, body: bytes) -> None:
 def start(name: str, folder: Path) -> Server:
     """Starts a server; `env` is put into this process's environment by the caller."""
     return STARTERS[name](folder)
-
-
-def with_environment(server: Server) -> dict[str, str]:
-    return {**os.environ, **server.env}

@@ -280,7 +280,9 @@ class Study:
                 lost += 1
                 # With many writers, whoever lost waits for a time that doubles, and for others to fill a block: then
                 # fewer try at a time, and catching up takes whole blocks.
-                wait = max(self._latency * 2**lost, segments.BLOCK / self._rate if self._busy else 0.0)
+                wait = max(
+                    self._latency * 2 ** min(lost, 16), segments.BLOCK / self._rate if self._busy else 0.0
+                )
                 clock.sleep(random.uniform(0.5, 1.5) * min(wait, MAX_BACKOFF_S))
 
     @property
