@@ -58,10 +58,12 @@ def prepare(study: str, **options: Any) -> int:
     with tempfile.TemporaryDirectory(prefix="ktcomponent-") as scratch:
         writer = Writer(plan.owner, incarnations.new_incarnation())
         found = Study.find(storage)
-        host = Host(storage, writer, Path(scratch), Limits(), study_wins=False, settings=plan.settings)
+        host = Host(
+            storage, writer, Path(scratch), Limits(), study_wins=False, settings=plan.settings, study=found
+        )
         with hosting(host):
             resolve.make_tuner(plan, found.state if found else None).go_on_after_failures()
-    show_status(status(Study.open(storage)))
+    show_status(status(host.study or Study.open(storage)))
     return exit_codes.DONE
 
 

@@ -15,9 +15,11 @@ from ktcomponent.errors import ConfigurationError, StudyError, StudyNotFound
 from ktcomponent.maintenance.reading import Reading, fold_next, from_segment, last_number, read_log
 from ktcomponent.maintenance.verify import file_problem, listed_files
 from ktcomponent.storage import Storage
-from ktcomponent.study import incarnations, layout, segments, snapshots
+from ktcomponent.study import incarnations, layout, snapshots
+from ktcomponent.study.reader import study_id_of
+from ktcomponent.study.sealing import Sealer
 from ktcomponent.study.state import StudyState
-from ktcomponent.study.study import Draft, Study, Writer, study_id_of
+from ktcomponent.study.study import Draft, Study, Writer
 
 
 @dataclass
@@ -78,7 +80,7 @@ def _copy_log(
 ) -> tuple[StudyState, bytes]:
     state: StudyState | None = None
     about = b""
-    sound: list[bytes] = []
+    sealer = Sealer(target)
     for reading in read_log(source, last):
         if state is None:
             study_id, about = _identity(source, reading, strict)
@@ -103,11 +105,10 @@ def _copy_log(
                 f"{target.url}/{layout.log(reading.n)} is of another study, or of this one after it went another way. "
                 "Copy to an empty place."
             )
-        sound = [*([] if reading.n == segments.first_of(reading.n) else sound), data]
-        if segments.ends_block(reading.n):
-            target.put(layout.segment(segments.first_of(reading.n)), segments.encode(sound))
-            if snapshots.is_due(reading.n) and reading.n + snapshots.spacing(reading.n) > last:
-                target.put(*snapshots.encode(state))
+        sealer.add(reading.n, data)
+        sealer.seal()
+        if snapshots.is_due(reading.n) and reading.n + snapshots.spacing(reading.n) > last:
+            target.put(*snapshots.encode(state))
         copied.commits += 1
     if state is None:
         raise StudyNotFound(f"There is no study at {source.url}. Check the URL.")

@@ -64,11 +64,13 @@ def _read(storage: Storage, n: int, data: bytes | None) -> Reading:
 
 
 def from_segment(storage: Storage, n: int) -> Reading | None:
-    """Entry `n` as its block's segment has it, if it has."""
-    first = segments.first_of(n)
-    data = storage.get(layout.segment(first), segments.MAX_BYTES)
-    lines = segments.decode(data, first) if data is not None else None
-    return None if lines is None else Reading(n, *lines[n - first], None)
+    """Entry `n` as a segment of its block has it, if one does."""
+    for size in (segments.SMALL, segments.LARGE):
+        part = segments.around(n, size)
+        lines = segments.decode(storage.get(part.key, segments.MAX_BYTES), part)
+        if lines is not None:
+            return Reading(n, *lines[n - part.first], None)
+    return None
 
 
 def fold_next(state: StudyState, reading: Reading) -> StudyError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import tempfile
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ from ktcomponent.maintenance.reading import fold_next, last_number, number_of, r
 from ktcomponent.storage import Storage
 from ktcomponent.study import layout, segments, snapshots
 from ktcomponent.study.artifacts import digest
+from ktcomponent.study.reader import study_id_of
 from ktcomponent.study.state import StudyState
-from ktcomponent.study.study import Study, study_id_of
+from ktcomponent.study.study import Study
 
 MAX_MANIFEST = 16 * 1024 * 1024
 
@@ -82,10 +84,12 @@ def _verify_log(
     due: dict[int, list[str]] = {}
     for key in snapshot_keys:
         due.setdefault(snapshots.place_of(key) or 0, []).append(key)
-    sealed = {segments.number_of(key): key for key in segment_keys}
+    sealed = segments.of_keys(segment_keys)
+    for key in set(segment_keys) - set(sealed.values()):
+        found.problems.append((key, "is no segment of a log"))
     state: StudyState | None = None
     broken = False
-    block: list[bytes] = []
+    recent: collections.deque[bytes] = collections.deque(maxlen=segments.LARGE)
     for reading in read_log(storage, last):
         found.commits += 1
         if state is None and not broken:
@@ -96,10 +100,10 @@ def _verify_log(
         if problem is not None:
             found.problems.append((layout.log(reading.n), str(problem)))
             broken, state = True, None
-        block = [*([] if reading.n == segments.first_of(reading.n) else block), reading.data or b""]
-        first = segments.first_of(reading.n)
-        if segments.ends_block(reading.n) and first in sealed:
-            _verify_segment(storage, sealed.pop(first), block, found)
+        recent.append(reading.data or b"")
+        for part in segments.ending_at(reading.n):
+            if sealed.pop(part, None) is not None:
+                _verify_segment(storage, part.key, list(recent)[-part.size :], found)
         for key in due.pop(reading.n, []):
             _verify_snapshot(storage, key, state, found)
     for key in [*sealed.values(), *(key for keys in due.values() for key in keys)]:

@@ -444,6 +444,10 @@ class Oracle:
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """The completed trials, best first; others follow only where there are fewer than `num_trials`."""
         self.refresh()
+        return self._rank(num_trials)
+
+    def _rank(self, num_trials: int = 1) -> list[Trial]:
+        """Like `get_best_trials`, of what is known here without asking others."""
         completed = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
         sign = -1.0 if self.objective.direction == "max" else 1.0
         best = sorted(completed, key=lambda t: (sign * cast("float", t.score), t.number or 0))

@@ -66,7 +66,12 @@ def _run(order: dict[str, Any], supervisor: TextIO) -> int:
         max_wait_s=plan.max_wait,
     )
     writer = Writer(plan.owner, order["incarnation"])
-    host = Host(storage, writer, Path(order["scratch"]), limits, settings=plan.settings)
+    host = Host(
+        *(storage, writer, Path(order["scratch"]), limits),
+        settings=plan.settings,
+        study=study,
+        is_new=study is None,
+    )
     args, kwargs = resolve.load_search_arguments(plan)
     with hosting(host):
         tuner = resolve.make_tuner(plan, study.state if study else None)
@@ -75,9 +80,13 @@ def _run(order: dict[str, Any], supervisor: TextIO) -> int:
     if sys.stdin.readline() != "go\n":
         return exit_codes.INFRASTRUCTURE
     tuner.search(*args, **kwargs)
-    state = Study.open(storage).state
+    study = host.study or Study.open(storage)
+    study.refresh()
+    state = study.state
     is_over = state.stop is not None and not state.running()
-    return exit_codes.SEARCH_OVER if is_over else exit_codes.DONE
+    # 99 says that this step found nothing left to do.
+    has_done = tuner.finished_trials + order["finished"] > 0
+    return exit_codes.SEARCH_OVER if is_over and not has_done else exit_codes.DONE
 
 
 class _Pipe(io.FileIO):

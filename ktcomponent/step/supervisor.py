@@ -28,6 +28,7 @@ from ktcomponent.storage import open_storage
 from ktcomponent.study import Study, StudyLedger, Writer, incarnations
 from ktcomponent.study.binding import kept_oracle
 from ktcomponent.study.expiry import Expiry
+from ktcomponent.study.reader import Until
 from ktcomponent.study.watch import Pulse
 from ktcomponent.trial import TrialStatus
 
@@ -75,6 +76,7 @@ class Supervisor:
         self._before: str | None = None
         self._idle_losses = 0
         self._expiry: Expiry | None = None
+        self._study: Study | None = None
 
     def run(self) -> int:
         """Runs the step to its end; returns its exit code."""
@@ -100,11 +102,11 @@ class Supervisor:
         """None when the child has something to do, else the step's exit code."""
         deadline = self.plan.deadline_time()
         end = time.monotonic() + self.plan.max_wait
-        study = Study.find(self._storage)
+        self._study = study = Study.find(self._storage)
         if study is None:
             return None
         self._before = incarnations.current(study, self.plan.owner)
-        pause, told = 0.1, False
+        pause, told = 0.3, False
         while True:
             if incarnations.current(study, self.plan.owner) != self._before:
                 self._say(
@@ -128,7 +130,7 @@ class Supervisor:
                 self._expiry = Expiry(study, self._fresh_writer())
             if not self._expiry.look():
                 self._storage.clock.sleep(pause)
-                pause = min(pause * 1.5, MAX_PAUSE_S, study.state.shortest_lease() / 6)
+                pause = min(pause * 2, MAX_PAUSE_S, study.state.shortest_lease() / 6)
             study.refresh()
 
     def _look_for_work(self, study: Study) -> str:
@@ -198,14 +200,16 @@ class Supervisor:
 
     def _order(self, writer: Writer) -> dict[str, Any]:
         trials, runtime = self.plan.batch_size, self.plan.max_runtime
-        if trials is not None and self._pulse is not None:
-            trials -= self._pulse.study.state.finished_by(self._incarnations)
+        finished = 0 if self._pulse is None else self._pulse.study.state.finished_by(self._incarnations)
+        if trials is not None:
+            trials -= finished
         if runtime is not None:
             runtime -= time.monotonic() - self._started
         return {
             "plan": self.plan.to_json(),
             "incarnation": writer.incarnation,
             "trials": trials,
+            "finished": finished,
             "runtime_s": runtime,
         }
 
@@ -238,7 +242,11 @@ class Supervisor:
             Fenced: If a later try of the owner has begun in the meantime.
         """
         self._storage.trust_shared()  # the training child has made sure of it
-        study = Study.open(self._storage)
+        study = self._study
+        if study is None:
+            study = Study.open(self._storage)
+        else:
+            study.refresh(Until.ABOUT)
         writer = dataclasses.replace(writer, generation=study.state.generation)
         incarnations.take_over(study, writer, "a step begins", replaces=self._before)
         return Pulse(study, writer)
@@ -287,8 +295,10 @@ class Supervisor:
             if code < 0:
                 self._say(f"ktcomponent: the training process {how} before it claimed a trial")
             return exit_codes.UNEXPECTED if code < 0 else code
+        if spoke and code in (exit_codes.DONE, exit_codes.SEARCH_OVER):
+            return code
         self._pulse.look()
-        state, held = self._pulse.study.state, ", ".join(sorted(self._pulse.held))
+        held = ", ".join(sorted(self._pulse.held))
         if held and not spoke:
             self._say(f"ktcomponent: the training process {how} while it ran trial {held}; starting it again")
             return None
@@ -296,17 +306,13 @@ class Supervisor:
             self._idle_losses += 1
             self._say(f"ktcomponent: the training process {how} between two trials; starting it again")
             return None
-        if code == exit_codes.SEARCH_OVER:
-            if state.stop is None or state.running():
-                code = exit_codes.UNEXPECTED
-            elif state.finished_by(self._incarnations):
-                code = exit_codes.DONE  # 99 says that this step found nothing left to do
-        if code not in (exit_codes.DONE, exit_codes.SEARCH_OVER):
-            # A commit of the child may still be on its way: closed, it can't land any more.
-            incarnations.give_back(self._pulse.study, self._pulse.writer, f"the training process {how}")
-        if not spoke and code != exit_codes.DONE:
-            self._say(f"ktcomponent: the training process {how}")
-        return exit_codes.UNEXPECTED if code < 0 else code
+        # A commit of the child may still be on its way: closed, it can't land any more.
+        incarnations.give_back(self._pulse.study, self._pulse.writer, f"the training process {how}")
+        if spoke:
+            return code
+        # User code ended the process between two trials: what its code says is not for it to say.
+        self._say(f"ktcomponent: the training process {how}")
+        return exit_codes.UNEXPECTED
 
     # -- being told --------------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ def bind(
     writes: bool = True,
     settings: Mapping[str, Any] | None = None,
     discover: Discover = lambda _: None,
+    study: Study | None = None,
+    is_new: bool = False,
 ) -> StudyLedger:
     """Binds an oracle to the study at `storage`, which is created where there is none.
 
@@ -50,11 +52,14 @@ def bind(
         writes: Whether new hyperparameters and settings are committed to a study that exists.
         discover: Called with the study's configuration (empty for a new study, which keeps what is put into
             it) to declare hyperparameters in the oracle.
+        study: The study, where it is open already.
+        is_new: Whether there was none a moment ago, so that none is looked for; it does no harm if there is by now.
 
     Raises:
         StudyMismatch: If the study has another oracle class, objective or domain of a hyperparameter.
     """
-    study = Study.find(storage)
+    if study is None and not is_new:
+        study = Study.find(storage)
     if study is not None and not overwrite:
         ledger = StudyLedger(study, oracle, writer, is_open)
         _join(ledger, study_wins, discover, writes)

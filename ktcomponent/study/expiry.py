@@ -56,7 +56,10 @@ class Expiry:
             return []
         least = min(lease["lease_s"] or 0 for lease in running.values())
         began = clock.monotonic()
-        if self._looked is not None and began - self._looked < least / 6:
+        if self._looked is None:
+            # Who waits for a moment only asks nothing.
+            self._looked = began
+        if began - self._looked < least / 6:
             return []
         attempts: list[Attempt] = [(state.generation, t, lease["attempt"]) for t, lease in running.items()]
         try:
@@ -66,7 +69,7 @@ class Expiry:
         except StorageError:
             self._looked = None
             return []
-        elapsed = 0.0 if self._looked is None else began - self._looked
+        elapsed = began - self._looked
         self._looked = clock.monotonic()
         expired = []
         seen = {}

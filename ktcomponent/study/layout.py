@@ -18,8 +18,8 @@ def log(n: int) -> str:
     return f"log/{n:020d}.json"
 
 
-def segment(first: int) -> str:
-    return f"segments/{first:020d}.jsonl"
+def segment(first: int, size: int) -> str:
+    return f"segments/{size}/{first:020d}.jsonl"
 
 
 def snapshot(n: int, digest: str) -> str:

@@ -16,11 +16,11 @@ from typing import Any
 from ktcomponent.storage import Storage
 from ktcomponent.study import entry as entries
 from ktcomponent.study import layout
-from ktcomponent.study.segments import BLOCK
+from ktcomponent.study.segments import LARGE
 from ktcomponent.study.state import FOLD_VERSION, StudyState
 
 FOLDER = "snapshots"
-SPACING = 8 * BLOCK
+SPACING = LARGE
 SHARE = 8
 KEPT = 3
 MAX_BYTES = 1024 * 1024 * 1024
@@ -28,12 +28,13 @@ _NAME = re.compile(r"(\d{20})-([0-9a-f]{64})\.json")
 
 
 def spacing(n: int) -> int:
-    """How many commits lie between two snapshots around commit `n`: an eighth of the log, in whole blocks.
+    """How many commits lie between two snapshots around commit `n`: an eighth of the log, in whole blocks of
+    segments.
 
     So all snapshots of a study together weigh at most nine times the last one, and what follows the newest is
     never more than an eighth of the log.
     """
-    return max(SPACING, n // SHARE // BLOCK * BLOCK)
+    return max(SPACING, n // SHARE // SPACING * SPACING)
 
 
 def is_due(n: int) -> bool:

@@ -17,8 +17,8 @@ from ktcomponent.storage.probe import is_left_over
 from ktcomponent.study import layout, segments, snapshots
 from ktcomponent.study.state import StudyState
 
-SEGMENTS_KEPT = 128
-"""So many stay at least, for workers that come back from a long trial."""
+COMMITS_KEPT = 1024
+"""The segments of so many stay at least, for workers that come back from a long trial."""
 
 
 def tidy(storage: Storage, state: StudyState) -> list[str]:
@@ -42,14 +42,20 @@ def tidy(storage: Storage, state: StudyState) -> list[str]:
 def outdated(
     snapshot_keys: Iterable[str], segment_keys: Iterable[str], beat_keys: Iterable[str], state: StudyState
 ) -> list[str]:
-    """Old snapshots, the segments before the oldest that stays, and the beats of attempts that are over."""
+    """Old snapshots, the segments before the oldest that stays, small ones of which there are large ones, and the
+    beats of attempts that are over."""
     keys = list(snapshot_keys)
     old = snapshots.outdated(keys)
     kept = [snapshots.place_of(key) or 0 for key in snapshots.newest_first(keys) if key not in old]
-    oldest = min(*kept, state.seq - SEGMENTS_KEPT * segments.BLOCK) if len(kept) >= snapshots.KEPT else 0
+    away = state.seq - COMMITS_KEPT
+    oldest = min(*kept, away) if len(kept) >= snapshots.KEPT else 0
+    sealed = segments.of_keys(segment_keys)
     leases = {layout.safe(trial_id): lease for trial_id, lease in state.leases.items()}
     covered = [
-        k for k in segment_keys if (segments.number_of(k) or oldest + 1) + segments.BLOCK - 1 <= oldest
+        key
+        for part, key in sealed.items()
+        if part.last <= oldest
+        or (part.last <= away and segments.around(part.first, segments.LARGE) in sealed.keys() - {part})
     ]
     return [*old, *covered, *(key for key in beat_keys if _is_over(key, state.generation, leases))]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ktcomponent.errors import AttemptLost, Fenced, KtcomponentError, StorageError
 from ktcomponent.storage import Storage
 from ktcomponent.study import beats
+from ktcomponent.study.reader import Until
 from ktcomponent.study.study import Study, Writer
 
 
@@ -28,7 +29,7 @@ class Pulse:
         """Reads what was committed since the last look; whether an attempt of this incarnation was expired."""
         mine = dict(self.held)
         lost = False
-        for entry in self.study.refresh():
+        for entry in self.study.refresh(Until.ABOUT):
             if entry["op"] == "claim" and entry["writer"]["incarnation"] == self.writer.incarnation:
                 mine[entry["trial"]] = entry["attempt"]
             lost |= entry["op"] == "expire" and mine.get(entry["trial"]) == entry["attempt"]

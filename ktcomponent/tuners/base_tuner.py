@@ -116,7 +116,10 @@ class BaseTuner:
             writes=self._host.writes and oracle.should_report,
             settings={**settings, **checked(self._host.settings)},
             discover=self._discover,
+            study=self._host.study,
+            is_new=self._host.is_new,
         )
+        self._host.study = self._ledger.study
         if not oracle.should_report:
             self._ledger = FollowerLedger(self._ledger)
             oracle.bind(self._ledger)
@@ -296,7 +299,7 @@ class BaseTuner:
     def _next_trial(self) -> Trial | None:
         """Claims a trial, waiting while only others have something to do; None when there is no more here."""
         limits = self._host.limits
-        waited, pause = 0.0, 0.1
+        waited, pause = 0.0, 0.3
         while True:
             if limits.trials is not None and self.finished_trials >= limits.trials:
                 return None
@@ -317,7 +320,7 @@ class BaseTuner:
             began = clock.monotonic()
             if not self._ledger.watch_others():
                 clock.sleep(pause)
-                pause = min(pause * 1.5, 5.0, self._ledger.study.state.shortest_lease() / 6)
+                pause = min(pause * 2, 5.0, self._ledger.study.state.shortest_lease() / 6)
             waited += clock.monotonic() - began
 
     def _run_and_update_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ktcomponent.storage import Storage
-from ktcomponent.study import Writer
+from ktcomponent.study import Study, Writer
 
 
 @dataclass
@@ -55,6 +55,8 @@ class Host:
         study_wins: Whether the study's settings are kept where the tuner's differ.
         settings: The study's own settings that were asked for; see `ktcomponent.study.settings`.
         writes: Whether the study will be written to, which is then checked first.
+        study: The study, where it is open already; the tuner leaves its own here.
+        is_new: Whether there was no study a moment ago.
     """
 
     storage: Storage
@@ -64,6 +66,8 @@ class Host:
     study_wins: bool = True
     writes: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
+    study: Study | None = None
+    is_new: bool = False
 
 
 _current: Host | None = None

@@ -71,7 +71,7 @@ class Progress:
         return duration(trials * statistics.fmean(self._durations[-10:]))
 
     def _best(self) -> Trial | None:
-        best = self._oracle.get_best_trials()
+        best = self._oracle._rank()
         return best[0] if best and best[0].score is not None else None
 
 

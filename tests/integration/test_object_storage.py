@@ -23,8 +23,7 @@ pytestmark = pytest.mark.slow
 
 PROCESSES = 16
 TRIALS = 200
-MOST_REQUESTS = 80
-"""Of zero-wait trials, where every worker always wants to commit; the aim is 20, about 40 are measured."""
+MOST_REQUESTS = 20
 
 
 @pytest.fixture(scope="module", params=list(servers.STARTERS))

@@ -26,10 +26,12 @@ FAULTS = ["dies before", "dies after", "request lost", "reply lost", "late", "tw
 @pytest.fixture(autouse=True)
 def _small_distances(monkeypatch):
     """So that a run of a few trials has segments and snapshots, and removes some."""
-    monkeypatch.setattr(snapshots, "SPACING", segments.BLOCK)
+    monkeypatch.setattr(segments, "SMALL", 4)
+    monkeypatch.setattr(segments, "LARGE", 16)
+    monkeypatch.setattr(snapshots, "SPACING", 8)
     monkeypatch.setattr(snapshots, "SHARE", 10**9)
     monkeypatch.setattr(snapshots, "KEPT", 1)
-    monkeypatch.setattr(upkeep, "SEGMENTS_KEPT", 0)
+    monkeypatch.setattr(upkeep, "COMMITS_KEPT", 0)
 
 
 def count_operations(tmp_path):

@@ -62,7 +62,7 @@ def test_a_worker_that_was_away_catches_up_with_a_request_a_block(tmp_path):
     counting.requests.clear()
     away.refresh()
     assert away.state == study.state
-    assert counting.requests["get"] <= 200 / segments.BLOCK + 40
+    assert counting.requests["get"] <= 200 / segments.LARGE + 20
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_segment_of_another_place_or_study_is_ignored(storage, tmp_path):
 
 def test_a_block_that_its_writer_did_not_seal_is_sealed_by_the_next_worker(storage):
     study = many(storage, 20)
-    lost = storage.list("segments")[1]
+    lost = layout.segment(9, segments.SMALL)
     kept = storage.get(lost)
     storage.delete(lost)
     late = Study.open(storage)
@@ -108,7 +108,8 @@ def test_an_entry_that_is_gone_is_read_from_its_segment_or_named(storage):
     study = many(storage, 20)
     storage.delete(layout.log(5))
     assert Study.open(storage).state == study.state
-    storage.delete(layout.segment(1))
+    for name in storage.list("segments"):
+        storage.delete(name)
     with pytest.raises(MissingEntry, match=r"log/0+5\.json"):
         Study.open(storage)
 
@@ -120,8 +121,11 @@ def test_old_snapshots_segments_and_beats_go_and_the_log_stays(storage):
         study.commit(A1, lambda _: Draft("config"))
     assert len(storage.list("snapshots")) == snapshots.KEPT
     oldest, _, newest = map(snapshots.place_of, storage.list("snapshots"))
-    least = min(oldest, newest - upkeep.SEGMENTS_KEPT * segments.BLOCK)
-    assert 0 < least < min(map(segments.number_of, storage.list("segments")))
+    kept = segments.of_keys(storage.list("segments"))
+    away = newest - upkeep.COMMITS_KEPT
+    assert min(oldest, away) > 0
+    for size in (segments.SMALL, segments.LARGE):
+        assert min(part.last for part in kept if part.size == size) == min(oldest, away) + size
     assert len(storage.list("log")) == study.state.seq == 2003
     assert storage.list("beats") != []  # of a trial that nobody knows: it may be claimed yet
     assert Study.open(storage).state == study.state

@@ -16,6 +16,7 @@ from ktcomponent.storage import MemoryStorage
 from ktcomponent.study import Draft, Study, StudyState, Writer, incarnations, segments, snapshots, upkeep
 from ktcomponent.study.binding import bind
 from ktcomponent.study.enqueue import enqueue
+from ktcomponent.study.reader import Reader
 from tests.study.faulty import FaultyStorage
 from tests.study.test_faults import forget
 
@@ -163,8 +164,8 @@ class Searching(RuleBasedStateMachine):
             lease = study.state.leases[trial_id]
             assert (lease["state"], lease["attempt"]) == ("ended", attempt)
             assert study.state.trials[trial_id]["score"] == score
-        whole = Study(reader, StudyState(study.state.study_id))
-        whole._read_tail()
+        whole = Study(Reader(reader, StudyState(study.state.study_id)))
+        whole.refresh()
         assert whole.state == study.state
 
     def teardown(self):
@@ -180,9 +181,11 @@ class Searching(RuleBasedStateMachine):
 
 @pytest.fixture(autouse=True)
 def _small_distances(monkeypatch):
-    monkeypatch.setattr(snapshots, "SPACING", segments.BLOCK)
+    monkeypatch.setattr(segments, "SMALL", 4)
+    monkeypatch.setattr(segments, "LARGE", 16)
+    monkeypatch.setattr(snapshots, "SPACING", 8)
     monkeypatch.setattr(snapshots, "SHARE", 10**9)
-    monkeypatch.setattr(upkeep, "SEGMENTS_KEPT", 0)
+    monkeypatch.setattr(upkeep, "COMMITS_KEPT", 0)
 
 
 def test_any_order_of_workers_people_and_faults_loses_nothing():
