@@ -22,7 +22,8 @@ from tests.study.test_faults import forget
 
 pytestmark = pytest.mark.slow
 
-FAULTS = ["request lost", "reply lost", "late", "twice"]
+FAULTS = st.sampled_from(["request lost", "reply lost", "late", "twice"])
+SOMETIMES = st.none() | FAULTS
 PATHS = itertools.count()
 
 
@@ -61,8 +62,11 @@ class Searching(RuleBasedStateMachine):
         reader = MemoryStorage(self.path)
         return [json.loads(data) for data in reader.get_many(reader.list("log"))]
 
-    @rule(fault=st.sampled_from(FAULTS), after=st.integers(1, 6))
+    @rule(fault=FAULTS, after=st.integers(1, 6))
     def break_something(self, fault, after):
+        self._break(fault, after)
+
+    def _break(self, fault, after):
         self.storage.fault, self.storage.at = fault, self.storage.operations + after
 
     @rule(target=workers, owner=st.sampled_from(["a", "b", "c"]))
@@ -72,10 +76,12 @@ class Searching(RuleBasedStateMachine):
             return None
         return oracle
 
-    @rule(target=running, oracle=workers)
-    def claim(self, oracle):
+    @rule(target=running, oracle=workers, fault=SOMETIMES, after=st.integers(1, 4))
+    def claim(self, oracle, fault, after):
         if oracle is None:
             return None
+        if fault is not None:
+            self._break(fault, after)
         writer = oracle._ledger.writer
         was_ongoing = dict(oracle.ongoing_trials)
         try:
@@ -93,13 +99,15 @@ class Searching(RuleBasedStateMachine):
         lease = oracle._ledger.study.state.leases[trial.trial_id]
         return oracle, trial, lease["attempt"], oracle._ledger.writer
 
-    @rule(held=consumes(running), score=st.floats(0, 1))
-    def finish(self, held, score):
+    @rule(held=consumes(running), score=st.floats(0, 1), fault=SOMETIMES, after=st.integers(1, 4))
+    def finish(self, held, score, fault, after):
         if held is None:
             return
         oracle, trial, attempt, writer = held
         if oracle._ledger.writer != writer:
             return  # a process that gave back runs nothing any more
+        if fault is not None:
+            self._break(fault, after)
         try:
             oracle.update_trial(trial.trial_id, {"loss": score})
             trial.status = "COMPLETED"
@@ -194,7 +202,7 @@ def test_any_order_of_workers_people_and_faults_loses_nothing():
     run_state_machine_as_test(
         Searching,
         settings=settings(
-            max_examples=150,
+            max_examples=300,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
