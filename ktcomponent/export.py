@@ -143,7 +143,7 @@ def _write_models(
     if not saved:
         return []
     writer = Writer(plan.owner or incarnations.new_owner(), incarnations.new_incarnation())
-    with hosting(Host(study.storage, writer, scratch, Limits(), writes=False, study=study)):
+    with hosting(Host(study.storage, writer, scratch, Limits(), writes=False)):
         tuner = resolve.make_tuner(plan, state)
     if plan.search_args is not None and isinstance(tuner, Tuner):
         args, kwargs = resolve.load_search_arguments(plan)

@@ -120,8 +120,8 @@ def _sound(source: Storage, state: StudyState, reading: Reading) -> tuple[Readin
     problem = reading.problem
     if problem is None and (reading.entry or {}).get("prev_sha256") == state.last_sha256:
         return reading, fold_next(state, reading)
-    spare = from_segment(source, reading.n)
-    if spare is not None and (spare.entry or {}).get("prev_sha256") == state.last_sha256:
+    spare = from_segment(source, reading.n, state.last_sha256)
+    if spare is not None:
         return spare, fold_next(state, spare)
     return reading, problem or fold_next(state, reading)
 

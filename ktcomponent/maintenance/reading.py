@@ -63,12 +63,12 @@ def _read(storage: Storage, n: int, data: bytes | None) -> Reading:
         return Reading(n, data, None, error)
 
 
-def from_segment(storage: Storage, n: int) -> Reading | None:
+def from_segment(storage: Storage, n: int, prev_sha256: str) -> Reading | None:
     """Entry `n` as a segment of its block has it, if one does."""
     for size in (segments.SMALL, segments.LARGE):
         part = segments.around(n, size)
         lines = segments.decode(storage.get(part.key, segments.MAX_BYTES), part)
-        if lines is not None:
+        if lines is not None and lines[n - part.first][1].get("prev_sha256") == prev_sha256:
             return Reading(n, *lines[n - part.first], None)
     return None
 

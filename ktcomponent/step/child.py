@@ -85,7 +85,7 @@ def _run(order: dict[str, Any], supervisor: TextIO) -> int:
     state = study.state
     is_over = state.stop is not None and not state.running()
     # 99 says that this step found nothing left to do.
-    has_done = tuner.finished_trials + order["finished"] > 0
+    has_done = state.finished_by(order["incarnations"]) > 0
     return exit_codes.SEARCH_OVER if is_over and not has_done else exit_codes.DONE
 
 

@@ -200,16 +200,15 @@ class Supervisor:
 
     def _order(self, writer: Writer) -> dict[str, Any]:
         trials, runtime = self.plan.batch_size, self.plan.max_runtime
-        finished = 0 if self._pulse is None else self._pulse.study.state.finished_by(self._incarnations)
-        if trials is not None:
-            trials -= finished
+        if trials is not None and self._pulse is not None:
+            trials -= self._pulse.study.state.finished_by(self._incarnations)
         if runtime is not None:
             runtime -= time.monotonic() - self._started
         return {
             "plan": self.plan.to_json(),
             "incarnation": writer.incarnation,
             "trials": trials,
-            "finished": finished,
+            "incarnations": self._incarnations,
             "runtime_s": runtime,
         }
 
@@ -246,7 +245,7 @@ class Supervisor:
         if study is None:
             study = Study.open(self._storage)
         else:
-            study.refresh(Until.ABOUT)
+            study.refresh()
         writer = dataclasses.replace(writer, generation=study.state.generation)
         incarnations.take_over(study, writer, "a step begins", replaces=self._before)
         return Pulse(study, writer)
@@ -272,7 +271,7 @@ class Supervisor:
         held: dict[str, int] = {}
         self._storage.clock = SYSTEM  # this is to be done to its end
         if self._pulse is not None:
-            self._pulse.look()
+            self._pulse.look(Until.HEAD)
             held = self._pulse.held
             incarnations.give_back(self._pulse.study, self._pulse.writer, self._told or "told to end")
         names = ", ".join(sorted(held))
@@ -297,7 +296,7 @@ class Supervisor:
             return exit_codes.UNEXPECTED if code < 0 else code
         if spoke and code in (exit_codes.DONE, exit_codes.SEARCH_OVER):
             return code
-        self._pulse.look()
+        self._pulse.look(Until.HEAD)
         held = ", ".join(sorted(self._pulse.held))
         if held and not spoke:
             self._say(f"ktcomponent: the training process {how} while it ran trial {held}; starting it again")
@@ -308,7 +307,7 @@ class Supervisor:
             return None
         # A commit of the child may still be on its way: closed, it can't land any more.
         incarnations.give_back(self._pulse.study, self._pulse.writer, f"the training process {how}")
-        if spoke:
+        if spoke and code >= 0:
             return code
         # User code ended the process between two trials: what its code says is not for it to say.
         self._say(f"ktcomponent: the training process {how}")

@@ -77,6 +77,7 @@ def bind(
         ledger.refresh()
     else:
         _join(ledger, study_wins, lambda _: None)
+        _apply_settings(ledger, settings or {}, study_wins, writes)
     oracle.bind(ledger)
     return ledger
 

@@ -42,6 +42,8 @@ class Expiry:
         self._study = study
         self._writer = writer
         self._seen: dict[Attempt, _Sighting] = {}
+        # When a look was tried, and when the last one succeeded.
+        self._tried: float | None = None
         self._looked: float | None = None
 
     def look(self) -> list[str]:
@@ -56,11 +58,12 @@ class Expiry:
             return []
         least = min(lease["lease_s"] or 0 for lease in running.values())
         began = clock.monotonic()
-        if self._looked is None:
+        if self._tried is None:
             # Who waits for a moment only asks nothing.
-            self._looked = began
-        if began - self._looked < least / 6:
+            self._tried = began
+        if began - self._tried < least / 6:
             return []
+        self._tried = began
         attempts: list[Attempt] = [(state.generation, t, lease["attempt"]) for t, lease in running.items()]
         try:
             found = self._study.storage.get_many(
@@ -69,7 +72,7 @@ class Expiry:
         except StorageError:
             self._looked = None
             return []
-        elapsed = began - self._looked
+        elapsed = 0.0 if self._looked is None else began - self._looked
         self._looked = clock.monotonic()
         expired = []
         seen = {}

@@ -32,7 +32,7 @@ class Until(enum.Enum):
     Attributes:
         EXPECTED: As far as is expected; for who writes next, and finds out by one request, as by a look, whether the
             next key is free.
-        ABOUT: All but the last few entries of what was there when the look began.
+        ABOUT: All but less than a small block of what was there when the look began.
         HEAD: Until the head was seen.
     """
 
@@ -91,36 +91,32 @@ class Reader:
         self.sealer = Sealer(storage)
         self.lacks_snapshot = False
         self._sealed: Collection[Part] | None = None
+        self._known = 0  # So many commits there are at least.
 
     @classmethod
     def open(cls, storage: Storage) -> Reader | None:
         """At the head, or None where no study was created to the end.
 
-        Three rounds of requests, however long the log, unless others commit meanwhile: whether there is a study, and
-        a long one; which snapshots and segments there are; the newest snapshot with the segments and entries behind it.
+        Three rounds of requests, however long the log, unless others commit meanwhile: whether there is a study; which
+        snapshots and segments there are; the newest snapshot with the segments and entries behind it.
 
         Raises:
             UnsupportedFormat: If newer software wrote it.
             CorruptEntry, MissingEntry: If it can't be read as it is.
         """
-        about, ending = storage.get_many([layout.STUDY, layout.log(segments.SMALL)], entries.MAX_BYTES)
-        study_id = study_id_in(about, storage)
+        study_id = study_id_of(storage)
         if study_id is None:
             return None
-        snapshot_keys: Sequence[str] = ()
-        segment_keys: Sequence[str] = ()
-        if ending is not None:
-            snapshot_keys, segment_keys = storage.side_by_side(
-                [lambda: storage.list(snapshots.FOLDER), lambda: storage.list(segments.FOLDER)]
-            )
+        snapshot_keys, segment_keys = storage.side_by_side(
+            [lambda: storage.list(snapshots.FOLDER), lambda: storage.list(segments.FOLDER)]
+        )
         candidates = snapshots.newest_first(snapshot_keys)
         place = snapshots.place_of(candidates[0]) or 0 if candidates else 0
         sealed = segments.of_keys(segment_keys)
         # What was listed proves that there are so many.
         least = max(place, *(part.last for part in sealed), 0)
-        parts = segments.covering(place + 1, least, sealed.__contains__)
-        tail = segments.SMALL if ending is not None else segments.SMALL // 2
-        parts += [Part(least + i, ENTRY) for i in range(1, tail + 1)]
+        parts = segments.covering(place + 1, min(least, place + MAX_SPAN), sealed.__contains__)
+        parts += [Part(least + i, ENTRY) for i in range(1, segments.SMALL + 1)]
         reads: list[Callable[[], Any]] = [
             lambda: storage.get_many([part.key for part in parts], segments.MAX_BYTES)
         ]
@@ -148,29 +144,36 @@ class Reader:
             sealed: The segments there are.
             stored: What was read.
         """
-        self._sealed = sealed
+        self._sealed, self._known = sealed, least
         started = self.state.seq
         found: list[Entry] = []
         while self.state.seq < place:
-            first = self.state.seq + 1
-            last = min(place, self.state.seq + MAX_SPAN)
-            missing = self._read(segments.covering(first, last, sealed.__contains__), found)
-            if missing is not None:
-                raise self.missing(missing.first)
-        missing = self._fold_parts(stored, found)
-        if missing is None or self.state.seq < least:
-            self._go_on(found, 0, beyond=segments.SMALL // 2)
-        if self.state.seq < least:
-            raise self.missing(self.state.seq + 1)
+            self._read_known(min(place, self.state.seq + MAX_SPAN), found)
+        tail = {part: data for part, data in stored.items() if part.first > least}
+        self._fold_parts({part: data for part, data in stored.items() if part.first <= least}, found)
+        while self.state.seq < least:
+            self._read_known(min(least, self.state.seq + MAX_SPAN), found)
+        missing = self._fold_parts(tail, found)
+        if missing is None or missing.first == least + segments.SMALL:
+            self._go_on(found, 0, away=True)
         self._sealed = None
         # The block at the head may be about to be sealed.
         self.sealer.forget(self.state.seq - segments.SMALL)
         self.looked = self.storage.clock.monotonic()
         self.lacks_snapshot = self.state.seq - started > 2 * snapshots.spacing(self.state.seq)
 
+    def _read_known(self, last: int, found: list[Entry]) -> None:
+        """Reads on to commit `last`, which is there."""
+        sealed = self._sealed or ()
+        self._read(segments.covering(self.state.seq + 1, last, sealed.__contains__), found)
+
     def expected(self) -> float:
         """How many commits of others have probably come since the last look."""
         return min(self.pace.rate * self._since(), MAX_EXPECTED)
+
+    def was_away(self) -> bool:
+        """Whether it is long since the head was seen."""
+        return self._since() > LONG_S
 
     def _since(self) -> float:
         return min(self.storage.clock.monotonic() - self.looked, 3600.0)
@@ -178,26 +181,28 @@ class Reader:
     def forward(self, until: Until = Until.HEAD) -> list[Entry]:
         """Reads on, with about as many requests as there is to read, and returns what is new."""
         found: list[Entry] = []
-        # A missing entry may be a hole: the one behind it tells, where it is long since the head was seen.
-        beyond = 2 if self._since() > LONG_S else 1
-        self._go_on(found, self.expected(), until, beyond)
+        self._go_on(found, self.expected(), until, self.was_away())
         now = self.storage.clock.monotonic()
         if now > self.looked > float("-inf"):
             self.pace.add(len(found), now - self.looked)
         self.looked = now
         return found
 
-    def _go_on(self, found: list[Entry], expected: float, until: Until = Until.HEAD, beyond: int = 1) -> None:
+    def _go_on(
+        self, found: list[Entry], expected: float, until: Until = Until.HEAD, away: bool = False
+    ) -> None:
         """Reads what is expected, then more and more at a time.
 
         Args:
             found: What is new is added.
             expected: So many commits are expected, together with those in `found`.
             until: How far.
-            beyond: With so many requests what is beyond those is tried at first.
+            away: Whether it is long since the head was seen. A missing entry may be a hole then, and not the end: the
+                one behind it tells.
         """
         self.is_settled = False
         absent: Part | None = None
+        beyond = 1
 
         def usable(part: Part) -> bool:
             return absent is None or part.size < absent.size or part.first > absent.last
@@ -208,7 +213,9 @@ class Reader:
             if absent is not None and absent.first <= seq + 1 <= absent.last:
                 # The head lies in this block, or nobody has sealed it.
                 last = min(seq + absent.size // 4, absent.last)
-            elif left > 0:
+                if absent.last <= self._known:
+                    last = absent.last
+            elif left >= beyond:
                 last = seq + left
             else:
                 if len(found) >= segments.SMALL:
@@ -216,14 +223,25 @@ class Reader:
                 last = seq + beyond
                 beyond = min(2 * beyond, MAX_SPAN)
             last = _whole_blocks(seq, last)
-            missing = self._read(segments.covering(seq + 1, last, usable), found)
+            parts = segments.covering(seq + 1, last, usable)
+            missing = self._read(parts, found)
             if missing is not None:
                 if missing.size == ENTRY:
+                    if away and missing == parts[-1] and self._has(missing.first + 1):
+                        self._known = max(self._known, missing.first + 1)
+                        continue
                     self.is_settled = True
                     return
-                if until is Until.ABOUT and found:
-                    return
+                if until is Until.ABOUT and missing.size == segments.SMALL and found:
+                    # Its last entry tells whether the head lies in this block, or nobody has sealed it.
+                    if not self._has(missing.last):
+                        return
+                    self._known = max(self._known, missing.last)
                 absent = missing
+
+    def _has(self, n: int) -> bool:
+        """Whether commit `n` is there."""
+        return self.storage.get(layout.log(n), 0) is not None
 
     def read_to(self, n: int) -> None:
         """Reads on to commit `n`, which is there.
@@ -231,11 +249,9 @@ class Reader:
         Raises:
             MissingEntry: If one on the way is missing.
         """
+        self._known = n
         while self.state.seq < n:
-            seq = self.state.seq
-            self._read([Part(i, ENTRY) for i in range(seq + 1, min(seq + segments.LARGE, n) + 1)], [])
-            if self.state.seq == seq:
-                raise self.missing(seq + 1)
+            self._read_known(min(n, self.state.seq + segments.LARGE), [])
 
     def _read(self, parts: Sequence[Part], found: list[Entry]) -> Part | None:
         """Reads parts that follow one another; see `_fold_parts`."""
@@ -248,7 +264,7 @@ class Reader:
         Raises:
             MissingEntry: If one is missing although a later one is there.
         """
-        there = max((part.last for part, data in stored.items() if data is not None), default=0)
+        there = max([self._known, *(part.last for part, data in stored.items() if data is not None)])
         for part, data in stored.items():
             if part.last <= self.state.seq:
                 continue
@@ -258,10 +274,8 @@ class Reader:
                 self._fold_entry(part, data, found)
             elif not self._fold_segment(part, data, found):
                 # Nobody sealed it, or it is damaged: its entries are there all the same.
-                singles = [Part(n, ENTRY) for n in range(self.state.seq + 1, part.last + 1)]
-                missing = self._read(singles, found)
-                if missing is not None:
-                    raise self.missing(missing.first)
+                self._known = max(self._known, part.last)
+                self._read([Part(n, ENTRY) for n in range(self.state.seq + 1, part.last + 1)], found)
         return None
 
     def _fold_entry(self, part: Part, data: bytes | None, found: list[Entry]) -> None:
@@ -305,6 +319,8 @@ class Reader:
 
 def _whole_blocks(seq: int, last: int) -> int:
     """About as far as `last` from `seq` on, so that segments are asked for where they are likely to be there."""
+    if last - seq < segments.SMALL / 2:
+        return last
     for size in (segments.SMALL, segments.LARGE):
         part = segments.around(last, size)
         if last - max(seq, part.first - 1) >= size / 2:

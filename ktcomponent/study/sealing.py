@@ -9,6 +9,9 @@ from ktcomponent.storage import Storage
 from ktcomponent.study import segments
 from ktcomponent.study.segments import Part
 
+MOST_LEFT = 16
+"""So many blocks that others left unsealed are sealed, the last ones."""
+
 
 class Sealer:
     """Remembers the last entries as they are stored, and seals blocks.
@@ -46,6 +49,8 @@ class Sealer:
             for segment in segments.ending_at(n):
                 if segment not in sealed and (block := self._block(segment)) is not None:
                     self._unsealed[segment] = block
+            while len(self._unsealed) > MOST_LEFT:
+                del self._unsealed[next(iter(self._unsealed))]
 
     def forget(self, n: int) -> None:
         """Leaves the blocks that end behind commit `n` to who made them."""

@@ -185,9 +185,7 @@ class Study:
             self._backoff.begins(clock.monotonic())
             sure = False  # Whether the head must be seen.
             while True:
-                for landed in self._look(sure, lost > 0):
-                    if landed["id"] in mine:
-                        return landed
+                self._look(sure, lost)
                 try:
                     draft = decide(self.state)
                     entry = None if draft is None else self._number(writer, draft)
@@ -227,14 +225,22 @@ class Study:
                 lost += 1
                 clock.sleep(self._backoff.seconds(lost, self._reader.pace.rate))
 
-    def _look(self, sure: bool, has_lost: bool) -> list[Entry]:
-        """Looks whether others were faster, as far as that pays."""
-        if sure or (has_lost and not self._backoff.takes_turns(self._reader.pace.rate)):
-            return self._reader.forward()
-        if has_lost or self._reader.expected() >= LIKELY:
-            return self._reader.forward(Until.EXPECTED)
-        self._reader.is_settled = False
-        return []
+    def _look(self, sure: bool, lost: int) -> None:
+        """Looks whether others were faster, as far as that pays.
+
+        Args:
+            sure: Whether the head must be seen.
+            lost: How many races were lost for this commit.
+        """
+        reader = self._reader
+        turns = self._backoff.takes_turns(reader.pace.rate)
+        if sure or reader.was_away() or lost > 1 or (lost and not turns):
+            # What is expected is a guess by what was expected before, so a second loss asks for the truth.
+            reader.forward()
+        elif lost or reader.expected() >= LIKELY:
+            reader.forward(Until.EXPECTED)
+        else:
+            reader.is_settled = False
 
     def _number(self, writer: Writer, draft: Draft) -> Entry:
         state = self.state

@@ -25,11 +25,11 @@ class Pulse:
         self.writer = writer
         self._count = 0
 
-    def look(self) -> bool:
+    def look(self, until: Until = Until.ABOUT) -> bool:
         """Reads what was committed since the last look; whether an attempt of this incarnation was expired."""
         mine = dict(self.held)
         lost = False
-        for entry in self.study.refresh(Until.ABOUT):
+        for entry in self.study.refresh(until):
             if entry["op"] == "claim" and entry["writer"]["incarnation"] == self.writer.incarnation:
                 mine[entry["trial"]] = entry["attempt"]
             lost |= entry["op"] == "expire" and mine.get(entry["trial"]) == entry["attempt"]
