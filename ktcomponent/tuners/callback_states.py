@@ -6,16 +6,22 @@ are taken. Any other is fine as long as it keeps no state: its attributes are th
 
 from __future__ import annotations
 
+import hashlib
 import inspect
-from collections.abc import Callable, Sequence
+import os
+import types
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import ml_dtypes
 import numpy as np
 
 from ktcomponent.errors import KtcomponentError
 
-_SKIPPED = frozenset(["_model", "model", "params", "_params"])
+_SKIPPED = frozenset(["_model", "model", "params", "_params", "_train_dir", "_val_dir"])
+_DEPTH = 4
+"""So deep a callback's attributes are looked into for a state."""
 _PLAIN = (bool, int, float, str, type(None))
 
 Arrays = dict[str, np.ndarray]
@@ -41,12 +47,10 @@ def get_states(callbacks: Sequence[Any], arrays: Arrays) -> list[dict[str, Any]]
             except TypeError as error:
                 raise CannotResume(f"get_state() of the callback {name} gave no JSON: {error}") from error
         elif _is_keras(callback):
-            state = {}
-            # Arguments are no state; some of them Keras changes, once, when the first epoch ends.
-            arguments = inspect.signature(type(callback).__init__).parameters
-            for key, value in vars(callback).items():
-                if key not in _SKIPPED and key not in arguments and _can_be_packed(value):
-                    state[key] = pack(value, f"callback/{number}/{key}", arrays)
+            state = {
+                key: pack(vars(callback)[key], f"callback/{number}/{key}", arrays)
+                for key in _attributes(callback)
+            }
         states.append({"class": name, "state": state})
     return states
 
@@ -67,9 +71,21 @@ def set_states(callbacks: Sequence[Any], states: Sequence[dict[str, Any]], array
         state = unpack(kept["state"], arrays)
         if _speaks(callback):
             callback.set_state(state)
-        else:
-            for key, value in state.items():
-                setattr(callback, key, value)
+            continue
+        own = _attributes(callback)
+        for key in own & set(state):
+            setattr(callback, key, state[key])
+
+
+def _attributes(callback: Any) -> set[str]:
+    """The attributes of one of Keras's own callbacks that are its state."""
+    if isinstance(callback, keras.callbacks.History):
+        return set()  # the histories of the training are kept by themselves
+    # Arguments are no state; some of them Keras changes, once, when the first epoch ends.
+    skipped = _SKIPPED | set(inspect.signature(type(callback).__init__).parameters)
+    if isinstance(callback, keras.callbacks.ModelCheckpoint) and not os.path.exists(callback.filepath):
+        skipped |= {"best"}  # that file is on another machine
+    return {k for k, value in vars(callback).items() if k not in skipped and _can_be_packed(value)}
 
 
 class Watched:
@@ -112,9 +128,10 @@ def pack(value: Any, key: str, arrays: Arrays) -> Any:
         value = value.item()
     if isinstance(value, _PLAIN):
         return value
-    if isinstance(value, np.ndarray):
-        arrays[key] = value
-        return {"array": key}
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        # A copy, since the training goes on while this is written.
+        arrays[key] = raw(value)
+        return {"array": key, "type": str(value.dtype), "shape": list(value.shape)}
     if isinstance(value, (list, tuple)):
         return [pack(item, f"{key}/{n}", arrays) for n, item in enumerate(value)]
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
@@ -128,10 +145,23 @@ def unpack(packed: Any, arrays: Arrays) -> Any:
         return [unpack(item, arrays) for item in packed]
     if isinstance(packed, dict):
         if "array" in packed:
-            return arrays[packed["array"]]
+            return like(arrays[packed["array"]], packed["type"], packed["shape"])
         items = packed["dict"] if set(packed) == {"dict"} else packed
         return {name: unpack(item, arrays) for name, item in items.items()}
     return packed
+
+
+def raw(value: np.ndarray) -> np.ndarray:
+    """A copy of an array; of types that NumPy's files don't know (bfloat16 and the like) its bytes."""
+    value = np.array(value)
+    return value.reshape(-1).view(np.uint8) if value.dtype.kind == "V" else value
+
+
+def like(value: np.ndarray, dtype: str, shape: Sequence[int]) -> np.ndarray:
+    """The array of which `raw` made this."""
+    if value.dtype == np.uint8 and dtype != "uint8":
+        value = value.view(np.dtype(getattr(ml_dtypes, dtype))).reshape(shape)
+    return value
 
 
 def _can_be_packed(value: Any) -> bool:
@@ -147,19 +177,41 @@ def _speaks(callback: Any) -> bool:
 
 
 def _is_keras(callback: Any) -> bool:
-    return type(callback).__module__.partition(".")[0] == "keras"
+    """Whether it is one of Keras's own, whose attributes are plain; a LambdaCallback is the user's."""
+    own = type(callback).__module__.partition(".")[0] == "keras"
+    return own and not isinstance(callback, keras.callbacks.LambdaCallback)
 
 
 def _fingerprint(callback: Any) -> dict[str, Any]:
-    """Something that differs where a plain attribute differs; others are told apart by identity alone."""
-    marks: dict[str, Any] = {}
-    for key, value in vars(callback).items():
-        if key in _SKIPPED:
-            continue
-        arrays: Arrays = {}
-        try:
-            marks[key] = repr(pack(value, "", arrays)), [(k, a.tobytes()) for k, a in arrays.items()]
-        except TypeError:
-            size: Callable[[], int] | None = getattr(value, "__len__", None)
-            marks[key] = id(value), size() if size is not None else None
-    return marks
+    """Something that differs where an attribute differs, as deep as can be seen."""
+    return {key: _mark(value, _DEPTH) for key, value in vars(callback).items() if key not in _SKIPPED}
+
+
+def _mark(value: Any, depth: int) -> Any:
+    if isinstance(value, (*_PLAIN, np.generic)):
+        return repr(value)
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return hashlib.sha256(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data).hexdigest()
+    if depth == 0 or isinstance(
+        value, (keras.layers.Layer, keras.optimizers.Optimizer, type, types.ModuleType)
+    ):
+        return id(value)
+    if isinstance(value, dict):
+        return [(_mark(key, 1), _mark(item, depth - 1)) for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [_mark(item, depth - 1) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(str(_mark(item, depth - 1)) for item in value)
+    if isinstance(value, types.MethodType):
+        return _mark(value.__func__, depth), _mark(value.__self__, depth - 1)
+    inner = [id(value)]
+    if isinstance(value, types.FunctionType):
+        return inner, [_mark(_content(cell), depth - 1) for cell in value.__closure__ or ()]
+    return inner, [(k, _mark(item, depth - 1)) for k, item in getattr(value, "__dict__", {}).items()]
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None

@@ -66,6 +66,8 @@ class SaveBestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
                 return
             if value == value:  # a first epoch of NaN is saved, and beaten by any number
                 self.best = value
+        elif self.best is not None:
+            return  # with validation_freq not every epoch has a value
         aside = self.path.with_name(f"aside-{self.path.name}")
         self.model.save_weights(aside)
         os.replace(aside, self.path)

@@ -94,13 +94,20 @@ def histories(results: Any) -> list[dict[str, list[float]]]:
 
 
 def _best_epoch(history: Mapping[str, list[float]], objective: Objective) -> tuple[int, dict[str, float]]:
-    epochs: list[dict[str, float]] = [
-        _numbers({name: values[e] for name, values in history.items() if e < len(values)})
-        for e in range(max(len(values) for values in history.values()))
-    ]
+    count = max(len(values) for values in history.values())
+    epochs: list[dict[str, Any]] = [{} for _ in range(count)]
+    for name, values in history.items():
+        # With validation_freq=k there is a value after each k-th epoch.
+        every = count // len(values) if values else 0
+        for n, value in enumerate(values, start=1):
+            epochs[n * every - 1][name] = value
+    epochs = [_numbers(metrics) for metrics in epochs]
+    some = any(objective.has_value(metrics) for metrics in epochs)
     best = 0
     best_value = math.nan
     for number, metrics in enumerate(epochs):
+        if some and not objective.has_value(metrics):
+            continue
         value = objective.get_value(metrics)
         metrics.setdefault(objective.name, value)
         if math.isnan(best_value) or objective.better_than(value, best_value):

@@ -22,7 +22,6 @@ import keras
 import numpy as np
 
 from ktcomponent.console import say
-from ktcomponent.errors import StorageError
 from ktcomponent.storage import Storage
 from ktcomponent.study import StudyLedger
 from ktcomponent.study.checkpoints import CheckpointWriter, Place, newest
@@ -33,7 +32,9 @@ from ktcomponent.tuners.callback_states import (
     CannotResume,
     Watched,
     get_states,
+    like,
     pack,
+    raw,
     refusal,
     set_states,
     unpack,
@@ -61,13 +62,17 @@ class Resumption:
         place: The attempt.
         every: See `checkpoint_every` in `ktcomponent.study.settings`.
         ledger: Of the study, for the reports that go along.
+        scratch: A local folder.
+
+    Raises:
+        StorageError: If storage doesn't answer now; what was kept must not be lost by beginning anew.
     """
 
-    def __init__(self, storage: Storage, place: Place, every: Any, ledger: StudyLedger) -> None:
+    def __init__(self, storage: Storage, place: Place, every: Any, ledger: StudyLedger, scratch: str) -> None:
         self._epochs, self._seconds = period(every)
         self._place = place
         self._ledger = ledger
-        self._folder = Path(tempfile.mkdtemp(prefix="ktcomponent-resume-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="resume-", dir=scratch))
         self._writer = CheckpointWriter(storage, place)
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="ktcomponent-checkpoint")
         self._upload: concurrent.futures.Future[None] | None = None
@@ -89,13 +94,13 @@ class Resumption:
             self._kept, files = found
             with np.load(files[ARRAYS], allow_pickle=False) as stored:
                 self._arrays = {name: stored[name] for name in stored.files}
-        except (StorageError, OSError, ValueError, KeyError) as error:
-            say(f"Trial {self._place.trial_id} begins anew: its checkpoint can't be read ({error}).")
+            self.results = [_revived(result) for result in self._kept["results"]]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            say(f"Trial {self._place.trial_id} begins anew: its checkpoint can't be read ({error!r}).")
             self._kept = None
             return
         self.has_checkpoints = True
         self._best = files.get(BEST)
-        self.results = [_revived(result) for result in self._kept["results"]]
 
     @property
     def goes_on(self) -> bool:
@@ -181,7 +186,7 @@ class Resumption:
             np.savez(files[ARRAYS], **arrays)  # type: ignore[arg-type]
             self._writer.write(said, files)
             self.has_checkpoints = True
-        except (StorageError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - nobody waits for this thread: it must say it itself
             warnings.warn(f"A checkpoint could not be written: {error}", stacklevel=2)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -212,6 +217,8 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._first_epoch: int | None = None
         self._watched: Watched | None = None
         self._fits = 0
+        # What the model said of its first epoch before, where it is told another one.
+        self._began: tuple[Any] | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         del logs
@@ -221,7 +228,12 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
             return
         kept = self._resumption.take()
         if kept is not None:
-            self._restore(kept)
+            try:
+                self._restore(kept)
+            except CannotResume:
+                raise
+            except Exception as error:
+                raise CannotResume(f"its checkpoint could not be restored ({error!r})") from error
         self._watched = Watched(self._callbacks)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -242,6 +254,8 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         del logs
+        if self._began is not None:
+            self.model._initial_epoch, self._began = self._began[0], None
         history, epochs = self._earlier
         self._earlier = {}, []
         if not epochs:
@@ -285,6 +299,7 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._earlier = {name: list(values) for name, values in kept["history"].items()}, list(kept["epochs"])
         self._first_epoch = int(kept["epoch"])
         epochs = int((self.params or {}).get("epochs") or 0)
+        self._began = (getattr(self.model, "_initial_epoch", None),)
         # As Keras's own BackupAndRestore tells the training where to go on.
         self.model._initial_epoch = max(self._first_epoch, epochs) if kept["stopped"] else self._first_epoch
 
@@ -302,8 +317,22 @@ def _variables(model: Any) -> dict[str, list[Any]]:
     }
 
 
+def _check_model(model: Any) -> None:
+    """Refuses models that keep a state beside their variables and their optimizer."""
+    others = [
+        name
+        for name, value in vars(model).items()
+        if isinstance(value, keras.optimizers.Optimizer) and value is not getattr(model, "optimizer", None)
+    ]
+    if others:
+        raise CannotResume(f"its model has optimizers of its own ({', '.join(others)})")
+    if any(getattr(layer, "stateful", False) is True for layer in model._flatten_layers()):
+        raise CannotResume("its model has a stateful layer")
+
+
 def _get_variables(model: Any, arrays: Arrays) -> dict[str, Any]:
     """The values go into `arrays`; what is given back tells their types and shapes."""
+    _check_model(model)
     synchronize = getattr(model, "jax_state_sync", None)
     if synchronize is not None:
         synchronize()
@@ -311,9 +340,7 @@ def _get_variables(model: Any, arrays: Arrays) -> dict[str, Any]:
     for kind, variables in _variables(model).items():
         described[kind] = [[str(v.dtype), list(v.shape)] for v in variables]
         for n, variable in enumerate(variables):
-            value = np.array(keras.ops.convert_to_numpy(variable))
-            # NumPy's files know no bfloat16 and the like.
-            arrays[f"{kind}/{n}"] = value.reshape(-1).view(np.uint8) if value.dtype.kind == "V" else value
+            arrays[f"{kind}/{n}"] = raw(keras.ops.convert_to_numpy(variable))
     return described
 
 
@@ -326,11 +353,9 @@ def _set_variables(model: Any, described: dict[str, Any], arrays: Arrays) -> Non
         raise CannotResume("its model has other variables than before")
     for kind, variables in found.items():
         for n, variable in enumerate(variables):
-            value = arrays[f"{kind}/{n}"]
-            like = keras.ops.convert_to_numpy(variable)
-            if like.dtype.kind == "V":
-                value = value.view(like.dtype).reshape(like.shape)
-            if value.shape != like.shape:
+            before = keras.ops.convert_to_numpy(variable)
+            value = like(arrays[f"{kind}/{n}"], str(before.dtype), before.shape)
+            if value.shape != before.shape:
                 raise CannotResume("its checkpoint has other shapes than it says")
             variable.assign(value)
 
@@ -353,7 +378,14 @@ def _kept_result(result: Any) -> dict[str, Any]:
     if results_module.is_history(result):
         history = results_module.histories(result)[0]
         return {"history": history, "epoch": [int(epoch) for epoch in result.epoch]}
-    return {"plain": pack(result, "", {})}
+    arrays: Arrays = {}
+    try:
+        packed = pack(result, "", arrays)
+    except TypeError as error:
+        raise CannotResume(f"its fit gave a {error} beside numbers") from error
+    if arrays:
+        raise CannotResume("its fit gave arrays")
+    return {"plain": packed}
 
 
 def _revived(kept: dict[str, Any]) -> Any:

@@ -201,7 +201,7 @@ class Tuner(BaseTuner):
         from ktcomponent.tuners.resume import Resumption
 
         place = Place(state.generation, trial.trial_id, lease["attempt"], lease["first"])
-        return Resumption(self._host.storage, place, every, self._ledger)
+        return Resumption(self._host.storage, place, every, self._ledger, self.project_dir)
 
     def on_trial_end(self, trial: Trial) -> None:
         super().on_trial_end(trial)

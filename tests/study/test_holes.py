@@ -59,11 +59,9 @@ def test_who_was_away_finds_a_hole_behind_what_it_has_seen(memory, seen, writes)
         memory.delete(key)
     memory.delete(layout.log(seen + 1))
     memory.clock.now += 7200
+    act = (lambda: away.commit(A1, lambda _: Draft("config"))) if writes else away.refresh
     with pytest.raises(MissingEntry, match=rf"log/0+{seen + 1}\.json"):
-        if writes:
-            away.commit(A1, lambda _: Draft("config"))
-        else:
-            away.refresh()
+        act()
 
 
 def test_who_reads_about_to_the_head_does_not_fall_behind_where_nobody_seals(memory):
@@ -91,7 +89,7 @@ def test_who_lost_twice_asks_for_the_truth(memory):
                 commits(other, 100)
             return super().put_if_absent(key, data)
 
-    racing = Racing(memory._root if hasattr(memory, "_root") else memory.url.split("://", 1)[1])
+    racing = Racing(memory.url.split("://", 1)[1])
     racing.clock = memory.clock
     other, late = study, Study.open(racing)
     racing.behind = 3

@@ -221,3 +221,49 @@ def test_reports_until_the_checkpoint_count_once(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "broken", at=(0, 5))
     assert run(tmp_path / "broken") == unbroken
+
+
+@pytest.mark.parametrize(
+    "make",
+    [keras.callbacks.History, lambda: keras.callbacks.ModelCheckpoint("gone.keras", save_best_only=True)],
+)
+def test_kerass_own_callbacks_go_on(make, tmp_path, final, seen, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    unbroken = outcome(search(tmp_path / "unbroken", make()), final)
+    breaks_off(tmp_path / "broken", (0, 3), make())
+    (tmp_path / "gone.keras").unlink(missing_ok=True)
+    assert outcome(search(tmp_path / "broken", make()), final)[:4] == unbroken[:4]
+    assert [*range(3)] == seen()[-len(unbroken[2][0]["loss"]) :][:3]
+
+
+def test_a_checkpoint_that_cannot_be_fetched_now_is_not_given_up(tmp_path, monkeypatch):
+    from ktcomponent.errors import StorageError
+    from ktcomponent.tuners import resume
+
+    breaks_off(tmp_path, (0, 3))
+
+    def down(*_):
+        raise StorageError("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resume, "newest", down)
+        with pytest.raises(StorageError):
+            search(tmp_path)
+    tuner = search(tmp_path)
+    assert len(tuner.oracle.trials) == 1
+    assert tuner.oracle.get_best_trials()[0].status == "COMPLETED"
+
+
+def test_with_validation_in_some_epochs_the_best_of_those_counts(tmp_path):
+    args, kwargs = resuming.search_args()
+    kwargs["callbacks"] = []
+    tuner = kt.RandomSearch(
+        resuming.build, "val_loss", max_trials=1, seed=1, directory=str(tmp_path), project_name="p"
+    )
+    tuner.search(*args, verbose=0, **{**kwargs, "epochs": 5, "validation_freq": 2})
+    trial = tuner.oracle.get_best_trials()[0]
+    assert trial.best_step in (1, 3)
+    model = tuner.get_best_models()[0]
+    x, y = kwargs["validation_data"]
+    loss = model.evaluate(x, y, verbose=0)
+    assert (loss[0] if isinstance(loss, list) else loss) == pytest.approx(trial.score, rel=1e-5)
