@@ -243,7 +243,7 @@ class Supervisor:
         self._storage.trust_shared()  # the training child has made sure of it
         study = self._study
         if study is None:
-            study = Study.open(self._storage)
+            study = Study.from_start(self._storage) or Study.open(self._storage)
         else:
             study.refresh()
         writer = dataclasses.replace(writer, generation=study.state.generation)

@@ -17,6 +17,7 @@ from ktcomponent.storage.base import Storage
 FOLDER = "probes"
 WRITERS = 4
 OLD_S = 3600
+MAX_BYTES = 64
 
 
 def is_left_over(key: str) -> bool:
@@ -49,12 +50,12 @@ def probe(storage: Storage) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    stored = storage.get(key)
+    stored = storage.get(key, MAX_BYTES)
     if stored is None:
         raise errors[0] if errors else StorageError(f"{storage.url}/{key} was written and is not there.")
     try:
         again = storage.put_if_absent(key, b"too late")
-        kept = storage.get(key) == stored
+        kept = storage.get(key, MAX_BYTES) == stored
     finally:
         storage.delete(key)
     # A winner whose reply was lost may be told False; a loser is never told True.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-TURN = 48
+TURN = 96
 """Where the log is crowded, a loser leaves others so many commits: some get many done in a row, and who waited catches
 up by whole blocks. Without turns every worker would read every commit by itself."""
 MAX_S = 5.0
@@ -25,10 +25,12 @@ class Backoff:
     def __init__(self) -> None:
         self.latency = 0.02
         self._landed = float("-inf")
+        self._patient = False
         self._pauses = float("inf"), float("inf")
 
-    def begins(self, now: float) -> None:
-        """A commit is to be made."""
+    def begins(self, now: float, patient: bool = False) -> None:
+        """A commit is to be made; a patient one takes turns wherever the log is crowded."""
+        self._patient = patient
         self._pauses = self._pauses[1], now - self._landed
 
     def written(self, seconds: float) -> None:
@@ -40,7 +42,8 @@ class Backoff:
     def takes_turns(self, rate: float) -> bool:
         """Whether the log is crowded, and by processes like this one."""
         # A trial has two commits, one right after the other: the longer pause of two is that of the work.
-        return rate * self.latency > CROWDED and max(self._pauses) < BRIEF * self.latency
+        is_brief = self._patient or max(self._pauses) < BRIEF * self.latency
+        return is_brief and rate * self.latency > CROWDED
 
     def seconds(self, lost: int, rate: float) -> float:
         """How long to wait.

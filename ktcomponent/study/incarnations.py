@@ -50,7 +50,7 @@ def take_over(
         known = current(study, writer.owner) if replaces == ANY else replaces
         return Draft("takeover", extra={"replaces": known, "reason": reason, "restart": restart})
 
-    study.commit(writer, decide)
+    study.commit(writer, decide, patient=True)
 
 
 def give_back(study: Study, writer: Writer, reason: str) -> bool:

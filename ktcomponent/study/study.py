@@ -115,6 +115,20 @@ class Study:
         return study
 
     @classmethod
+    def from_start(cls, storage: Storage) -> Study | None:
+        """For a study that was not there a moment ago: read from its first commit on, which needs no listings.
+
+        Returns:
+            The study, before its first commit if there is none; None where there is no `study.json`.
+        """
+        study_id = study_id_of(storage)
+        if study_id is None:
+            return None
+        study = cls(Reader(storage, StudyState(study_id)))
+        study.refresh()
+        return study
+
+    @classmethod
     def at(cls, storage: Storage, n: int) -> Study:
         """The study as it was after commit `n`.
 
@@ -148,13 +162,10 @@ class Study:
         """
         storage.check_shared()
         about = {"format": layout.FORMAT, "study_id": uuid.uuid4().hex, "created": _now()}
-        is_first = storage.put_if_absent(layout.STUDY, (json.dumps(about) + "\n").encode())
-        if not is_first and (reader := Reader.open(storage)) is not None:
-            return cls(reader), False
-        study_id = study_id_of(storage)
-        if study_id is None:
+        storage.put_if_absent(layout.STUDY, (json.dumps(about) + "\n").encode())
+        study = cls.from_start(storage)
+        if study is None:
             raise StorageError(f"{storage.url}/{layout.STUDY} was written and is not there.")
-        study = cls(Reader(storage, StudyState(study_id)))
         made = study.commit(writer, lambda state: None if state.seq else Draft("create", patch=document))
         return study, made is not None
 
@@ -163,12 +174,15 @@ class Study:
         with self._lock:
             return self._reader.forward(until)
 
-    def commit(self, writer: Writer, decide: Callable[[StudyState], Draft | None]) -> Entry | None:
+    def commit(
+        self, writer: Writer, decide: Callable[[StudyState], Draft | None], *, patient: bool = False
+    ) -> Entry | None:
         """Appends one commit.
 
         Args:
             writer: Who commits.
             decide: Called with the head, and again with a newer one after a lost race; None gives up.
+            patient: Whether it may wait for some seconds where many commit.
 
         Returns:
             The commit, or None where `decide` gave up.
@@ -182,7 +196,7 @@ class Study:
         mine: set[str] = set()
         lost = 0
         with self._lock:
-            self._backoff.begins(clock.monotonic())
+            self._backoff.begins(clock.monotonic(), patient)
             sure = False  # Whether the head must be seen.
             while True:
                 self._look(sure, lost)
