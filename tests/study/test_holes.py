@@ -2,24 +2,13 @@
 
 import pytest
 
-from ktcomponent.clock import Clock
 from ktcomponent.errors import MissingEntry, StorageError
 from ktcomponent.storage import MemoryStorage
 from ktcomponent.study import Draft, Study, layout, segments
 from ktcomponent.study.expiry import Expiry
 from ktcomponent.study.reader import Until
+from tests.study.faulty import FakeClock
 from tests.study.test_study import A1, B1, claim, many, started
-
-
-class ByHand(Clock):
-    def __init__(self):
-        self.now = 1000.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 def commits(study, number):
@@ -30,7 +19,7 @@ def commits(study, number):
 @pytest.fixture
 def memory(tmp_path):
     storage = MemoryStorage(str(tmp_path))
-    storage.clock = ByHand()
+    storage.clock = FakeClock()
     return storage
 
 
