@@ -32,7 +32,8 @@ class Until(enum.Enum):
     Attributes:
         EXPECTED: As far as is expected; for who writes next, and finds out by one request, as by a look, whether the
             next key is free.
-        ABOUT: All but less than a small block of what was there when the look began.
+        ABOUT: All but the block that is being filled of what was there when the look began: a small one, or a large one
+            where that many commits came since the last look.
         HEAD: Until the head was seen.
     """
 
@@ -61,6 +62,10 @@ class Pace:
             self._commits = segments.SMALL
         self._commits += commits
         self._seconds += seconds
+
+    @property
+    def is_known(self) -> bool:
+        return self._seconds > 0
 
     @property
     def rate(self) -> float:
@@ -202,7 +207,7 @@ class Reader:
         """
         self.is_settled = False
         absent: Part | None = None
-        beyond = 1
+        beyond = segments.SMALL if until is Until.ABOUT and not self.pace.is_known else 1
 
         def usable(part: Part) -> bool:
             return absent is None or part.size < absent.size or part.first > absent.last
@@ -232,7 +237,9 @@ class Reader:
                         continue
                     self.is_settled = True
                     return
-                if until is Until.ABOUT and missing.size == segments.SMALL and found:
+                if until is Until.ABOUT and (
+                    len(found) >= missing.size or (found and missing.size == segments.SMALL)
+                ):
                     # Its last entry tells whether the head lies in this block, or nobody has sealed it.
                     if not self._has(missing.last):
                         return

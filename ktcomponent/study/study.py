@@ -1,7 +1,7 @@
 """`Study`: a log of commits on storage, read to its head and appended to.
 
 A commit lands by an exclusive create of the next key. A lost reply looks like a lost race, so after anything
-but a clear success the key is read back: one of my ids means it landed, another id means somebody else was
+but a clear success the key is read back: my id means it landed, another id means somebody else was
 first (fold it, decide again), nothing means send the same bytes again.
 """
 
@@ -119,13 +119,13 @@ class Study:
         """For a study that was not there a moment ago: read from its first commit on, which needs no listings.
 
         Returns:
-            The study, before its first commit if there is none; None where there is no `study.json`.
+            The study, about at its head, before its first commit if there is none; None where there is no `study.json`.
         """
         study_id = study_id_of(storage)
         if study_id is None:
             return None
         study = cls(Reader(storage, StudyState(study_id)))
-        study.refresh()
+        study.refresh(Until.ABOUT)
         return study
 
     @classmethod
@@ -193,7 +193,6 @@ class Study:
         """
         self.storage.check_shared()
         clock = self.storage.clock
-        mine: set[str] = set()
         lost = 0
         with self._lock:
             self._backoff.begins(clock.monotonic(), patient)
@@ -221,12 +220,11 @@ class Study:
                         f"The study {self.url} may only be written to by newer software (writer version "
                         f"{self.state.min_writer}, this is {layout.WRITER}). Upgrade ktcomponent."
                     )
-                mine.add(entry["id"])
                 data = entries.encode(entry)
                 _check_size(data, draft)
                 key = layout.log(entry["seq"])
                 began = clock.monotonic()
-                first = self._land(key, data, mine)
+                first = self._land(key, data, entry["id"])
                 self._backoff.written(clock.monotonic() - began)
                 if first is None:
                     # Folded as every reader will: from the stored bytes.
@@ -280,7 +278,7 @@ class Study:
             **draft.extra,
         }
 
-    def _land(self, key: str, data: bytes, mine: set[str]) -> bytes | None:
+    def _land(self, key: str, data: bytes, mine: str) -> bytes | None:
         """Writes the commit; returns another one that has the key, if one has."""
         failure: StorageError | None = None
         for n in range(1, TRIES + 1):
@@ -292,7 +290,7 @@ class Study:
             # A lost reply looks like a lost race, and the other way round: what is stored tells.
             stored = self.storage.get(key, entries.MAX_BYTES)
             if stored is not None:
-                return None if entries.decode(stored, f"{self.url}/{key}")["id"] in mine else stored
+                return None if entries.decode(stored, f"{self.url}/{key}")["id"] == mine else stored
             if n < TRIES:
                 self.storage.clock.sleep(random.uniform(0, 0.05 * 2**n))
         raise failure or StorageError(f"{self.url}/{key} is said to exist and is not there.")
