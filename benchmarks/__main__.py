@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 import sys
 
-from benchmarks import engine_overhead, scale, storages, study_cost
+from benchmarks import batches, engine_overhead, lanes, scale, storages, study_cost
 
 
 def main() -> int:
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}\n")
-    kept = [benchmark.main() for benchmark in (study_cost, storages, scale, engine_overhead)]
+    kept = [benchmark.main() for benchmark in (study_cost, batches, storages, scale, lanes, engine_overhead)]
     return 0 if all(kept) else 1
 
 

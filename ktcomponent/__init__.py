@@ -9,6 +9,7 @@ from typing import Any
 from ktcomponent.version import __version__
 
 _NAMES = {
+    "Asha": "tuners",
     "BayesianOptimization": "tuners",
     "FailedTrialError": "errors",
     "FatalError": "errors",
@@ -26,6 +27,7 @@ _NAMES = {
     "Trial": "trial",
     "TrialStatus": "trial",
     "Tuner": "tuners",
+    "earlier_trials": "study.earlier",
     "synchronized": "oracles",
 }
 _MODULES = ("applications", "engine", "errors", "oracles", "tuners")

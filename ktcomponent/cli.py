@@ -88,6 +88,13 @@ def prepare(study: str, **options: Any) -> int:
     metavar="SECONDS",
     help="How long to wait while only others have something to do.",
 )
+@click.option(
+    "--gpus",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="End with 75 before claiming a trial where the training framework sees fewer.",
+)
 @click.pass_obj
 def step(parent: int | None, /, study: str, **options: Any) -> int:
     """Run one batch of trials.
@@ -169,19 +176,27 @@ cli.add_command(study)
 @click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="How many models.")
 @click.option("--saved-model", is_flag=True, help="Write each model as a TensorFlow SavedModel too.")
 @click.option(
+    "--retrain",
+    is_flag=True,
+    help="Train the best trial's model anew, with --search-args, for as many epochs as its best one took.",
+)
+@click.option(
     "--min-trials",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
     help="Fail with fewer completed trials.",
 )
-def export(url: str, to: str | None, top_k: int, saved_model: bool, min_trials: int, **options: Any) -> int:
+def export(
+    url: str, to: str | None, top_k: int, saved_model: bool, retrain: bool, min_trials: int, **options: Any
+) -> int:
     """Publish the best hyperparameters, models and the table of trials."""
     from ktcomponent.export import export as write_export
 
     plan = _plan(url, **options) if options["hypermodel"] else None
-    if saved_model and plan is None:
-        raise ConfigurationError("--saved-model needs --hypermodel, which rebuilds the models.")
+    for name, asked in (("--saved-model", saved_model), ("--retrain", retrain)):
+        if asked and plan is None:
+            raise ConfigurationError(f"{name} needs --hypermodel, which rebuilds the models.")
     target, manifest = write_export(
         url,
         to,
@@ -189,9 +204,10 @@ def export(url: str, to: str | None, top_k: int, saved_model: bool, min_trials: 
         top_k=top_k,
         min_trials=min_trials,
         saved_model=saved_model,
+        retrain=retrain,
         storage_options=options["storage_options"],
     )
-    partial = ", partial: the search has not ended" if manifest["partial"] else ""
+    partial = ", partial: the search has not run all its trials" if manifest["partial"] else ""
     click.echo(
         f"exported trial {manifest['trial']} (score {manifest['score']:.6g}) and {len(manifest['models'])} models "
         f"to {target}{partial}"
@@ -219,6 +235,7 @@ def _plan(study: str, **options: Any) -> Plan:
         raise ConfigurationError(
             "A study in memory:// ends with its process. Use a path or an object storage's URL."
         )
+    options["warm_start"] = list(options.get("warm_start", ()))
     plan = Plan(study=study, **{**options, "owner": options["owner"] or incarnations.new_owner()})
     if plan.deadline is not None:
         plan = dataclasses.replace(plan, deadline=parse_time(plan.deadline).isoformat())

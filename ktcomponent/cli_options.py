@@ -42,7 +42,13 @@ def search_options(required: bool) -> Callable[[F], F]:
             click.option(
                 "--oracle",
                 type=JsonObject(),
-                help='How to search, as JSON: {"class": ..., "objective": ..., "max_trials": ...}.',
+                help='How to search, as JSON: {"objective": ..., "max_trials": ...}; "class" names an oracle, chosen by default.',
+            ),
+            click.option(
+                "--warm-start",
+                multiple=True,
+                metavar="URL",
+                help="An earlier study, or a folder with some: a new study begins with what they found. May be repeated.",
             ),
             click.option(
                 "--search-kwargs",

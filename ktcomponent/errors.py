@@ -75,6 +75,12 @@ class MissingEntry(StudyError):
     """A commit is gone although a later one is there."""
 
 
+class MissingDevices(KtcomponentError):
+    """Fewer GPUs are there than were asked for: a sick node, where another may do."""
+
+    exit_code = 75
+
+
 class StorageError(KtcomponentError):
     """The storage did not do what was asked of it; a later try may succeed."""
 

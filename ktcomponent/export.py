@@ -46,6 +46,7 @@ def export(
     top_k: int = 1,
     min_trials: int = 1,
     saved_model: bool = False,
+    retrain: bool = False,
     storage_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[str, dict[str, Any]]:
     """Writes the result of a study to a folder; the manifest comes last, so who sees it sees a whole export.
@@ -57,10 +58,13 @@ def export(
         top_k: How many models.
         min_trials: How many trials must have completed.
         saved_model: Whether to write each Keras model as a TensorFlow SavedModel too.
+        retrain: Whether the best trial's model is trained anew, with the plan's search arguments, instead of loading what
+            the best trials saved: one model then.
         storage_options: Arguments of the study's file system; the folder's too, where it is of the same kind.
 
     Returns:
-        The folder's URL and the manifest. `partial` in it says that the search had not ended.
+        The folder's URL and the manifest. `partial` in it says that the search had not run all its trials: it goes on, or
+        was stopped before.
 
     Raises:
         TooFewTrials: If fewer trials completed.
@@ -83,7 +87,8 @@ def export(
         (folder / TRIALS).write_text(trials_table(state), newline="")
         models = []
         if plan is not None:
-            models = _write_models(plan, study, best[:top_k], folder, Path(scratch, "trials"), saved_model)
+            write = _write_retrained if retrain else _write_models
+            models = write(plan, study, best[:top_k], folder, Path(scratch, "trials"), saved_model)
         manifest = _manifest(state, study.url, best[0], models, folder)
         _publish(target, folder, manifest)
     return target.url, manifest
@@ -135,16 +140,13 @@ def _write_models(
 ) -> list[dict[str, Any]]:
     """Lets the tuner write the models of the best trials; none where the trials saved none."""
     from ktcomponent.step import resolve
-    from ktcomponent.tuners.host import Host, Limits, hosting
     from ktcomponent.tuners.tuner import Tuner
 
     state = study.state
     saved = [i for i in trial_ids if state.leases.get(i, {}).get("files")]
     if not saved:
         return []
-    writer = Writer(plan.owner or incarnations.new_owner(), incarnations.new_incarnation())
-    with hosting(Host(study.storage, writer, scratch, Limits(), writes=False)):
-        tuner = resolve.make_tuner(plan, state)
+    tuner = _tuner(plan, study, scratch)
     if plan.search_args is not None and isinstance(tuner, Tuner):
         args, kwargs = resolve.load_search_arguments(plan)
         tuner.sample = _one_batch(args[0] if args else kwargs.get("x"))
@@ -158,6 +160,42 @@ def _write_models(
         else:
             models.append({**written, "trial": trial_id, "score": state.trials[trial_id]["score"]})
     return models
+
+
+def _write_retrained(
+    plan: Plan, study: Study, trial_ids: Sequence[str], folder: Path, scratch: Path, saved_model: bool
+) -> list[dict[str, Any]]:
+    """Trains the best trial's model anew and writes it.
+
+    Raises:
+        ConfigurationError: If what is tuned is no Keras model.
+    """
+    from ktcomponent.step import resolve
+    from ktcomponent.tuners.function_tuner import BLACK_BOX
+    from ktcomponent.tuners.keras_support import write_model
+    from ktcomponent.tuners.tuner import Tuner
+
+    best, state = trial_ids[0], study.state
+    tuner = _tuner(plan, study, scratch)
+    if not isinstance(tuner, Tuner) or state.config.get("kind") == BLACK_BOX:
+        raise ConfigurationError(
+            f"Only Keras models can be trained anew, and {plan.hypermodel!r} builds none."
+        )
+    args, kwargs = resolve.load_search_arguments(plan)
+    say(f"training trial {best} anew for {(state.trials[best]['best_step'] or 0) + 1} epochs")
+    model = tuner.retrain(tuner.oracle.trials[best], *args, **kwargs)
+    written = write_model(model, folder, "model_1", saved_model)
+    return [{**written, "trial": best, "score": state.trials[best]["score"], "retrained": True}]
+
+
+def _tuner(plan: Plan, study: Study, scratch: Path) -> Any:
+    """The tuner of a plan, which reads the study and commits nothing."""
+    from ktcomponent.step import resolve
+    from ktcomponent.tuners.host import Host, Limits, hosting
+
+    writer = Writer(plan.owner or incarnations.new_owner(), incarnations.new_incarnation())
+    with hosting(Host(study.storage, writer, scratch, Limits(), writes=False)):
+        return resolve.make_tuner(plan, study.state)
 
 
 def _one_batch(data: Any) -> Any:
@@ -182,7 +220,7 @@ def _manifest(
         "study_id": state.study_id,
         "generation": state.generation,
         "commit": state.seq,
-        "partial": state.stop is None or bool(state.running()),
+        "partial": _is_partial(state),
         "trial": best,
         "objective": state.config["oracle"]["objective"],
         "score": state.trials[best]["score"],
@@ -199,6 +237,10 @@ def _manifest(
             for path in sorted(p for p in folder.rglob("*") if p.is_file())
         ],
     }
+
+
+def _is_partial(state: StudyState) -> bool:
+    return state.stop is None or state.stop["reason"] != incarnations.EXHAUSTED or bool(state.running())
 
 
 def _versions() -> dict[str, str]:

@@ -158,7 +158,7 @@ def _oracle_of(project: Project, spec: Mapping[str, Any]) -> Oracle:
         raise ConfigurationError(
             f"{project.storage.url}/{ORACLE} is no oracle of KerasTuner: {error!r}."
         ) from error
-    oracle = create_oracle({"seed": seed, **spec}, hyperparameters=space)
+    oracle = create_oracle({"class": "RandomSearch", "seed": seed, **spec}, hyperparameters=space)
     # They were discovered or given there; here nothing is overridden.
     oracle.overridden = []
     return oracle

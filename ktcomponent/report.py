@@ -31,6 +31,7 @@ def status(study: Study) -> dict[str, Any]:
         "status": "done" if state.stop is not None and not running else "running",
         "stop": state.stop,
         "oracle": state.config["oracle"],
+        "chosen": state.config.get("chosen"),
         "trials": {
             "completed": statuses.count(TrialStatus.COMPLETED),
             "failed": statuses.count(TrialStatus.FAILED),
@@ -51,6 +52,18 @@ def status(study: Study) -> dict[str, Any]:
     }
 
 
+def summary(told: dict[str, Any]) -> dict[str, Any]:
+    """The few figures of a status that others pass on: `{"study", "status", "completed", "failed", "best_score"}`."""
+    best = told["best"]
+    return {
+        "study": told["study"],
+        "status": told["status"],
+        "completed": told["trials"]["completed"],
+        "failed": told["trials"]["failed"],
+        "best_score": best["score"] if best else None,
+    }
+
+
 def status_lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     """The status as pairs of a name and a text."""
     trials = told["trials"]
@@ -58,6 +71,7 @@ def status_lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     reason = f" ({told['stop']['reason']})" if told["stop"] else ""
     lines = [
         ("study", told["study"]),
+        ("oracle", _oracle_line(told)),
         ("status", f"{told['status']}{reason}, commit {told['commit']}, generation {told['generation']}"),
         (
             "trials",
@@ -73,6 +87,11 @@ def status_lines(told: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("failure", f"trial {failure['trial_id']}: {last_line(failure['message'])}"))
         lines += [("", f"    {line}") for line in (failure["message"] or "").rstrip().splitlines()]
     return lines
+
+
+def _oracle_line(told: dict[str, Any]) -> str:
+    chosen = f" (chosen: {told['chosen']})" if told["chosen"] else ""
+    return f"{told['oracle']['class']}{chosen}"
 
 
 def show_status(told: dict[str, Any]) -> None:

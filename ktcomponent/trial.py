@@ -50,6 +50,12 @@ class Trial:
         runs: How many times a run of it ended.
         ended: Position in the order in which trials ended for good, from 0; None until then.
         enqueued: Whether a person asked for its values.
+        rungs: What its training had reached at the rungs of the stopping rule: steps to the best value so far.
+        stopped: The rung at which the stopping rule ended its training, in steps; None where it didn't.
+        why: Why the oracle chose its values, None where it doesn't say. `how` is "initial", "random", "exploit" (the
+            model expects it to be better than the best) or "explore" (it may be, since little is known there); with the
+            latter two, in units of the score, the model's `mean` and `deviation` and the `expected_improvement` on
+            the best, and `feasible`, the probability that it doesn't fail, where trials have failed.
     """
 
     def __init__(
@@ -70,6 +76,9 @@ class Trial:
         self.runs = 0
         self.ended: int | None = None
         self.enqueued = False
+        self.rungs: dict[int, float] = {}
+        self.stopped: int | None = None
+        self.why: dict[str, Any] | None = None
         self._unknown: dict[str, Any] = {}
 
     def summary(self) -> None:
@@ -154,6 +163,15 @@ class Trial:
             "runs": self.runs,
             "ended": self.ended,
             **({"enqueued": True} if self.enqueued else {}),
+            **({"why": self.why} if self.why else {}),
+            **self.record_of_rungs(),
+        }
+
+    def record_of_rungs(self) -> dict[str, Any]:
+        """The part of the record that changes while the trial runs."""
+        return {
+            **({"rungs": {str(rung): value for rung, value in self.rungs.items()}} if self.rungs else {}),
+            **({} if self.stopped is None else {"stopped": self.stopped}),
         }
 
     @classmethod
@@ -173,6 +191,9 @@ class Trial:
         trial.runs = known.pop("runs")
         trial.ended = known.pop("ended")
         trial.enqueued = known.pop("enqueued", False)
+        trial.why = known.pop("why", None)
+        trial.rungs = {int(rung): float(value) for rung, value in known.pop("rungs", {}).items()}
+        trial.stopped = known.pop("stopped", None)
         trial._unknown = known
         return trial
 

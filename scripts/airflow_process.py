@@ -1,4 +1,4 @@
-"""A real, small Airflow on this machine: SQLite, LocalExecutor, a free port. Used by the demo and the tests."""
+"""A real, small Airflow on this machine: by default SQLite, LocalExecutor, a free port. Used by the demo and the tests."""
 
 from __future__ import annotations
 
@@ -56,18 +56,27 @@ def free_port() -> int:
         return port
 
 
+def _log_ports() -> dict[str, str]:
+    """Ports of a component's own for the logs that it serves, so that several may run on one machine."""
+    names = ("WORKER_LOG_SERVER_PORT", "TRIGGER_LOG_SERVER_PORT")
+    return {f"AIRFLOW__LOGGING__{name}": str(free_port()) for name in names}
+
+
 class Airflow:
     """Scheduler, DAG processor and API server, ended together when the `with` block is left.
 
     Args:
         home: Airflow's home folder; what lies there is used again.
         dags: The DAG folder.
+        more: Further components, as `airflow` commands: "triggerer", "celery worker -c 1".
+        port: Of the page and the API; a free one by default.
         env: Further environment variables.
     """
 
-    def __init__(self, home: Path, dags: Path, **env: str) -> None:
+    def __init__(self, home: Path, dags: Path, *more: str, port: int | None = None, **env: str) -> None:
         self.home = home
-        self._port = free_port()
+        self._components = (*COMPONENTS, *more)
+        self._port = port or free_port()
         self.env = environment(home, dags, self._port, **env)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._token = ""
@@ -76,12 +85,12 @@ class Airflow:
         self.home.mkdir(parents=True, exist_ok=True)
         self.run("db", "migrate")
         try:
-            for component in COMPONENTS:
-                with (self.home / f"{component}.log").open("ab") as log:
+            for number, component in enumerate(self._components):
+                with self._log(number).open("ab") as log:
                     self._processes.append(
                         subprocess.Popen(
-                            ["airflow", component],
-                            env=self.env,
+                            ["airflow", *component.split()],
+                            env={**self.env, **_log_ports()},
                             cwd=self.home,
                             stdin=subprocess.DEVNULL,
                             stdout=log,
@@ -106,6 +115,14 @@ class Airflow:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+    @property
+    def url(self) -> str:
+        """Of its page."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def _log(self, number: int) -> Path:
+        return self.home / f"{self._components[number].split()[0]}-{number}.log"
 
     def run(self, *arguments: str) -> str:
         """Runs an `airflow` command; returns what it printed."""
@@ -146,9 +163,14 @@ class Airflow:
         return state
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
-        """The run's task instances by task id."""
+        """The run's task instances by task id; of a mapped task one of them."""
+        return {t["task_id"]: t for t in self.instances(dag_id, run_id)}
+
+    def instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """All task instances of a run."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=500"
-        return {t["task_id"]: t for t in self.call("GET", path)["task_instances"]}
+        found: list[dict[str, Any]] = self.call("GET", path)["task_instances"]
+        return found
 
     def task_log(self, dag_id: str, run_id: str, task_id: str) -> str:
         """Everything that a task instance has logged, over all its tries."""
@@ -158,9 +180,10 @@ class Airflow:
     def _wait_for_server(self, timeout: float = 120) -> None:
         end = time.monotonic() + timeout
         while True:
-            for process, component in zip(self._processes, COMPONENTS, strict=True):
+            for number, process in enumerate(self._processes):
                 if process.poll() is not None:
-                    raise RuntimeError(f"airflow {component} ended; see {self.home / component}.log")
+                    told = self._log(number).read_text()[-2000:]
+                    raise RuntimeError(f"airflow {self._components[number]} ended:\n{told}")
             try:
                 self._token = self.call("GET", "/auth/token")["access_token"]
                 return

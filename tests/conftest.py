@@ -8,8 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ktcomponent.storage import Storage, open_storage
 from ktcomponent.study import Study
@@ -18,6 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 USER_CODE = ROOT / "tests" / "user_code"
 sys.path.insert(0, str(USER_CODE))
 sys.path.insert(0, str(ROOT / "scripts"))
+
+# Two processes of tests and what they start share two cores: how long an example takes says nothing.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +36,8 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.env.items():
             patch.setenv(name, value)
+        # fsspec may have read its environment before.
+        patch.setitem(fsspec.config.conf, "s3", {"endpoint_url": server.env["FSSPEC_S3_ENDPOINT_URL"]})
         yield server.url
     server.stop()
 
@@ -96,6 +105,23 @@ def commands(tmp_path: Path) -> Iterator[Commands]:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+CONTAINERS = ("test_docker.py", "test_docker_operator.py", "test_kubernetes.py")
+"""These share one Docker engine."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run in several processes, those of a module share one, and so their servers."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.split("::")[0]
+            return "containers" if module.endswith(CONTAINERS) else module
+
+    return ByModule(config, log)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
@@ -145,3 +148,46 @@ def _post(url: str, body: bytes) -> None:
 def start(name: str, folder: Path) -> Server:
     """Starts a server; `env` is put into this process's environment by the caller."""
     return STARTERS[name](folder)
+
+
+def start_postgres() -> Server:
+    """PostgreSQL with an empty database, whose URL for SQLAlchemy (without the driver) is `url`."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("PostgreSQL isn't installed; scripts/servers.sh installs it, as root")
+    programs = found[-1].parent
+    # Its own user must reach the folder, which pytest's are not for.
+    folder = Path(tempfile.mkdtemp(prefix="kt-postgres-"))
+    prefix: list[str] = []
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+        prefix = ["runuser", "-u", "postgres", "--"]
+    port = free_port()
+    subprocess.run(
+        [*prefix, programs / "initdb", "-D", folder / "data", "-A", "trust", "-U", "airflow"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    command = [
+        *prefix,
+        str(programs / "postgres"),
+        "-D",
+        str(folder / "data"),
+        "-p",
+        str(port),
+        "-k",
+        str(folder),
+    ]
+    command += ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]
+    process = _start(command, port, folder / "log")
+    return Server(f"postgresql://airflow@127.0.0.1:{port}/postgres", {}, process, folder / "log", "")
+
+
+def start_redis(folder: Path) -> Server:
+    if shutil.which("redis-server") is None:
+        pytest.skip("Redis isn't installed; scripts/servers.sh installs it, as root")
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    process = _start(command, port, folder / "redis.log")
+    return Server(f"redis://127.0.0.1:{port}/0", {}, process, folder / "redis.log", "")

@@ -28,7 +28,7 @@ def test_the_blocks_of_a_guide_run_in_order(guide, tmp_path, monkeypatch):
     found = list(blocks(guide))
     for _, code in found:
         exec(compile(code, str(guide), "exec"), names)  # noqa: S102 - the project's own documentation
-    assert len(found) > 10
+    assert found
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ def test_importing_a_package_loads_nothing_heavy(package, forbidden):
 
 
 def test_a_dag_file_loads_nothing_heavy():
-    code = f"import sys; from ktcomponent_airflow import TuningTaskGroup; print([m for m in {HEAVY!r} if m in sys.modules])"
+    names = "TuningTaskGroup, TuningOperator, DockerTuningOperator, StudySensor"
+    code = f"import sys; from ktcomponent_airflow import {names}; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
 

@@ -237,7 +237,10 @@ class HyperParameters:
             self.asked.add(key)
             if known.domain() != hp.domain():
                 self.redeclared.append((known, hp))
-        return self.values[hp.name] if self.is_active(hp) else None
+        if not self.is_active(hp):
+            return None
+        # A trial that was claimed before others discovered this hyperparameter has no value of it yet.
+        return self.values.setdefault(hp.name, known.default)
 
     def _register(self, hp: HyperParameter, overwrite: bool = False) -> Any:
         if any(isinstance(c, Parent) and c.name == hp.name for c in self._conditions):

@@ -52,7 +52,9 @@ def unit_to_range(u: float, lo: float, hi: float, sampling: str) -> float:
     else:
         v = hi + lo - lo * math.pow(hi / lo, 1.0 - u)
     spacing = GRID * v if sampling == "log" else max(GRID * (hi - lo), ROUNDING * max(abs(lo), abs(hi)))
-    return min(max(round(v, -math.floor(math.log10(spacing))), lo), hi)
+    if spacing > 0.0:  # else the range is too narrow for a grid of floating point numbers
+        v = round(v, -math.floor(math.log10(spacing)))
+    return min(max(v, lo), hi)
 
 
 def range_to_unit(v: float, lo: float, hi: float, sampling: str) -> float:

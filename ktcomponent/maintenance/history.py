@@ -25,9 +25,7 @@ def history(storage: Storage, last: int | None = None) -> Iterator[dict[str, Any
     """
     Study.open(storage)
     end = last_number(storage)
-    for reading in read_log(storage, end):
-        if last is not None and reading.n <= end - last:
-            continue
+    for reading in read_log(storage, end, 1 if last is None else end - last + 1):
         if reading.entry is None:
             raise reading.problem or AssertionError
         entry = reading.entry

@@ -44,10 +44,10 @@ def number_of(key: str) -> int | None:
     return int(name) if len(name) == 20 and name.isdigit() and layout.log(int(name)) == key else None
 
 
-def read_log(storage: Storage, last: int) -> Iterator[Reading]:
-    """The entries 1 to `last`."""
-    for first in range(1, last + 1, SPAN):
-        numbers = range(first, min(first + SPAN, last + 1))
+def read_log(storage: Storage, last: int, first: int = 1) -> Iterator[Reading]:
+    """The entries `first` to `last`."""
+    for start in range(max(first, 1), last + 1, SPAN):
+        numbers = range(start, min(start + SPAN, last + 1))
         stored = storage.get_many([layout.log(n) for n in numbers], entries.MAX_BYTES)
         for n, data in zip(numbers, stored, strict=True):
             yield _read(storage, n, data)

@@ -7,7 +7,8 @@ from typing import Any
 
 from ktcomponent.hyperparameters import HyperParameter, HyperParameters, Int
 from ktcomponent.oracles.odometer import Odometer
-from ktcomponent.oracles.oracle import IDLE, RUNNING, STOPPED, Oracle, Proposal
+from ktcomponent.oracles.oracle import Oracle
+from ktcomponent.oracles.proposal import IDLE, RUNNING, STOPPED, Proposal
 
 
 class GridSearchOracle(Oracle):
@@ -22,7 +23,7 @@ class GridSearchOracle(Oracle):
         max_trials: How many trials at most; by default the whole grid.
         seed: Not used; for programs that switch oracles.
         hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial,
-            max_consecutive_failed_trials: See `Oracle`.
+            max_consecutive_failed_trials, stopping: See `Oracle`.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class GridSearchOracle(Oracle):
         tune_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
+        stopping: Any = None,
     ) -> None:
         super().__init__(
             objective=objective,
@@ -45,6 +47,7 @@ class GridSearchOracle(Oracle):
             seed=seed,
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
+            stopping=stopping,
         )
 
     def populate_space(self, trial_id: str) -> Proposal:

@@ -7,14 +7,14 @@ to Hyperparameter Optimization", JMLR 18 (2018); sizes of brackets as KerasTuner
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ktcomponent.errors import ConfigurationError
 from ktcomponent.hyperparameters import HyperParameters
-from ktcomponent.oracles.oracle import IDLE, RUNNING, STOPPED, Oracle, Proposal, count, optional_count
-from ktcomponent.trial import Trial, TrialStatus
+from ktcomponent.oracles.arguments import optional_count
+from ktcomponent.oracles.multi_fidelity import MultiFidelityOracle, has_ended
+from ktcomponent.oracles.proposal import IDLE, STOPPED, Proposal
+from ktcomponent.trial import Trial
 
 
 @dataclass
@@ -30,20 +30,14 @@ class Bracket:
     rounds: list[list[Trial]] = field(default_factory=list)
 
 
-class HyperbandOracle(Oracle):
+class HyperbandOracle(MultiFidelityOracle):
     """Runs brackets of successive halving: each round trains the best of the round before for longer.
 
     Bracket `b` of `s = floor(log_factor(max_epochs))` to 0 starts `ceil(n / (b + 1) * factor^b)` trials with
     `ceil(max_epochs / factor^b)` epochs, where `n = ceil(1 + log_factor(max_epochs))`, and keeps about one in
     `factor` for a round with `factor` times as many epochs. A failed trial ranks last in its round.
 
-    Beside the hyperparameters of the space every trial has these values:
-
-    - "tuner/epochs": until which epoch to train (counted from the beginning of the model's training).
-    - "tuner/initial_epoch": the epoch to begin with.
-    - "tuner/trial_id": the trial whose model goes on; only from the second round on.
-    - "tuner/bracket", "tuner/round": where the trial belongs.
-
+    Beside the hyperparameters of the space every trial has the values that `MultiFidelityOracle` describes.
     Which bracket a trial belongs to follows from the trials' order and these values, so no further state is kept.
 
     Args:
@@ -51,8 +45,12 @@ class HyperbandOracle(Oracle):
         max_epochs: How long one model is trained at most.
         factor: By how much a round reduces the number of trials and raises their epochs; at least 2.
         hyperband_iterations: How often all brackets are run; None for no limit. It can be raised later.
+        sampler: Where values of new configurations come from: "random" (default), or "bayesian", a model of all trials that
+            learns from short trainings what long ones are worth, as in S. Falkner, A. Klein, F. Hutter, "BOHB: Robust
+            and Efficient Hyperparameter Optimization at Scale", ICML 2018, but one model over all epochs.
         seed, hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial,
-            max_consecutive_failed_trials: See `Oracle`.
+            max_consecutive_failed_trials, stopping: See `Oracle`.
+        earlier: With `sampler="bayesian"`, trials of earlier studies: see `BayesianOptimizationOracle`.
 
     Raises:
         ConfigurationError: If an argument can't be used.
@@ -73,8 +71,15 @@ class HyperbandOracle(Oracle):
         tune_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
+        stopping: Any = None,
+        sampler: str = "random",
+        earlier: Any = None,
     ) -> None:
         super().__init__(
+            max_epochs,
+            factor,
+            sampler,
+            earlier,
             objective=objective,
             hyperparameters=hyperparameters,
             allow_new_entries=allow_new_entries,
@@ -82,23 +87,13 @@ class HyperbandOracle(Oracle):
             seed=seed,
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
+            stopping=stopping,
         )
-        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or factor < 2:
-            raise ConfigurationError(f"`factor` must be a number of at least 2, got {factor!r}.")
-        self.max_epochs = count("max_epochs", max_epochs)
         self.min_epochs = 1
-        self.factor = factor
         self.hyperband_iterations = optional_count("hyperband_iterations", hyperband_iterations, 0) or None
 
     def settings(self) -> dict[str, Any]:
-        settings = super().settings()
-        del settings["max_trials"]
-        return {
-            **settings,
-            "max_epochs": self.max_epochs,
-            "factor": self.factor,
-            "hyperband_iterations": self.hyperband_iterations,
-        }
+        return {**super().settings(), "hyperband_iterations": self.hyperband_iterations}
 
     def planned_trials(self) -> int | None:
         """The trials of all brackets and iterations; None where iterations have no limit."""
@@ -119,14 +114,10 @@ class HyperbandOracle(Oracle):
             trials = [trial for trials in bracket.rounds for trial in trials]
             # The first round of the last bracket may still grow; that of an earlier one has all it will ever have.
             filled = bracket is not begun[-1] or len(bracket.rounds[0]) >= self._get_size(bracket.number, 0)
-            is_over = filled and all(map(_has_ended, trials)) and self._promoted(bracket, True)[1] is None
+            is_over = filled and all(map(has_ended, trials)) and self._promoted(bracket, True)[1] is None
             if not is_over:
                 needed |= {trial.trial_id for trial in trials}
         return needed
-
-    def complete_values(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Trained to the end, and in no bracket."""
-        return {"tuner/epochs": self.max_epochs, "tuner/initial_epoch": 0, **values}
 
     def populate_space(self, trial_id: str) -> Proposal:
         del trial_id
@@ -134,20 +125,16 @@ class HyperbandOracle(Oracle):
         begun = self._begun()
         for bracket in begun:
             if len(bracket.rounds[0]) < self._get_size(bracket.number, 0):
-                fresh = self._random_values()
+                fresh = self._fresh(self._place(bracket.number, 0))
                 if fresh is not None:
-                    return {"status": RUNNING, "values": {**fresh, **self._place(bracket.number, 0)}}
+                    return fresh
                 exhausted = True
             number, best = self._promoted(bracket, exhausted)
             if best is not None:
-                values = {**best.hyperparameters.values, "tuner/trial_id": best.trial_id}
-                return {"status": RUNNING, "values": {**values, **self._place(bracket.number, number)}}
+                return self._further(best, self._place(bracket.number, number))
         following = self._following(len(begun))
-        if following is not None and not exhausted:
-            fresh = self._random_values()
-            if fresh is not None:
-                return {"status": RUNNING, "values": {**fresh, **self._place(following, 0)}}
-        return {"status": IDLE if self._unfinished() else STOPPED}
+        fresh = None if following is None or exhausted else self._fresh(self._place(following, 0))
+        return fresh or {"status": IDLE if self._unfinished() else STOPPED}
 
     # -- brackets ----------------------------------------------------------------------------------------
 
@@ -200,12 +187,11 @@ class HyperbandOracle(Oracle):
             # A closed round may have fewer trials than planned: failed ones don't go on, and a space can end.
             planned = len(before) if closed else self._get_size(bracket.number, number - 1)
             taken = {trial.hyperparameters.values.get("tuner/trial_id") for trial in now}
-            ended = [t for t in before if _has_ended(t) and t.trial_id not in taken]
-            completed = [t for t in ended if t.status == TrialStatus.COMPLETED]
+            ended = [t for t in before if has_ended(t) and t.trial_id not in taken]
+            completed = self._ranked(ended)
             if completed and len(ended) > max(planned - size, 0):
-                sign = -1.0 if self.objective.direction == "max" else 1.0
-                return number, min(completed, key=lambda t: (sign * (t.score or 0.0), t.number or 0))
-            closed = len(now) >= size or (closed and not completed and all(map(_has_ended, before)))
+                return number, completed[0]
+            closed = len(now) >= size or (closed and not completed and all(map(has_ended, before)))
         return 0, None
 
     def _place(self, bracket: int, number: int) -> dict[str, Any]:
@@ -236,11 +222,3 @@ class HyperbandOracle(Oracle):
             epochs /= self.factor
             brackets += 1
         return brackets
-
-    def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
-        # A trial that goes on with another one's model has that one's values.
-        return super()._compute_values_hash({k: v for k, v in values.items() if not k.startswith("tuner/")})
-
-
-def _has_ended(trial: Trial) -> bool:
-    return trial.status in (TrialStatus.COMPLETED, TrialStatus.FAILED)

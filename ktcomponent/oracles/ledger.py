@@ -30,6 +30,9 @@ class Ledger(Protocol):
     ) -> Trial:
         """Takes intermediate metrics of a trial that this process holds."""
 
+    def should_stop(self, trial_id: str, step: int, method: Callable[[], bool]) -> bool:
+        """Whether the stopping rule ends the training of a trial that this process holds."""
+
     def end_trial(self, trial: Trial, method: Callable[[Trial], None]) -> None:
         """Records the end of a trial that this process holds."""
 

@@ -7,45 +7,31 @@ subclass overrides, keep the difference (see `decision`).
 
 from __future__ import annotations
 
+import copy
 import functools
-import hashlib
+import inspect
 import math
-import numbers
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypedDict, cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from ktcomponent.errors import ConfigurationError, FatalValueError, TooManyFailedTrials
-from ktcomponent.hyperparameters import HyperParameter, HyperParameters
+from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.metrics import MetricsTracker
 from ktcomponent.objective import MultiObjective, create_objective
+from ktcomponent.oracles.arguments import count, optional_count
 from ktcomponent.oracles.decision import DECISIONS, synchronized
+from ktcomponent.oracles.judging import Judging
 from ktcomponent.oracles.ledger import Ledger
-from ktcomponent.oracles.odometer import Odometer
-from ktcomponent.oracles.random_numbers import uniform
+from ktcomponent.oracles.proposal import IDLE, RUNNING, STOPPED, Proposal, Proposing
 from ktcomponent.trial import Trial, TrialStatus
-
-RUNNING: Literal["RUNNING"] = "RUNNING"
-IDLE: Literal["IDLE"] = "IDLE"
-STOPPED: Literal["STOPPED"] = "STOPPED"
 
 _OLDER_NAMES = {"_populate_space": "populate_space", "_score_trial": "score_trial"}
 
 
-class Proposal(TypedDict, total=False):
-    """What `populate_space` returns: a status and, with RUNNING, the values by name.
-
-    An oracle whose proposals are costly gives a few `spare` ones too, the next best first.
-    """
-
-    status: str
-    values: dict[str, Any] | None
-    spare: list[dict[str, Any]]
-
-
-class Oracle:
+class Oracle(Judging, Proposing):
     """Base of all oracles: the whole protocol, but for `populate_space`, which a subclass must have.
 
     Args:
@@ -58,6 +44,9 @@ class Oracle:
         seed: Makes proposals reproducible; None draws one, unless a study has one already.
         max_retries_per_trial: How often a trial that crashed or was invalid is run again.
         max_consecutive_failed_trials: After so many FAILED trials in a row the search stops.
+        stopping: Ends trainings early that will not be among the best: "median", "asha", such a name with arguments as
+            `{"rule": "median", "min_steps": 3}`, a `StoppingRule`, or None (default) for never. A training that is
+            ended counts with what it has reached.
 
     Raises:
         ConfigurationError: If an argument can't be used, or new entries are forbidden without
@@ -66,15 +55,12 @@ class Oracle:
     Attributes:
         trials: All trials by id, in the order of creation.
         ongoing_trials: The running trial of each tuner id.
+        chosen: Why this class was chosen, where nobody named it.
         start_order, end_order: Trial ids in the order of creation, and of their end.
     """
 
     fixed_settings: tuple[str, ...] = ("objective",)
     """Settings that never change in a study: with another value it is another search."""
-
-    costly_proposals = False
-    """Whether proposed values are used also after another worker's commit, as long as they are untried; else they
-    are proposed anew."""
 
     limits: tuple[str, ...] = ("max_trials", "max_consecutive_failed_trials")
     """Settings that end a search; it goes on when one of them is raised."""
@@ -89,6 +75,7 @@ class Oracle:
         seed: int | None = None,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
+        stopping: Any = None,
     ) -> None:
         if hyperparameters is None and not (tune_new_entries and allow_new_entries):
             name = "allow_new_entries" if tune_new_entries else "tune_new_entries"
@@ -108,12 +95,16 @@ class Oracle:
         self.max_consecutive_failed_trials = count(
             "max_consecutive_failed_trials", max_consecutive_failed_trials
         )
+        self.stopping = stopping
+        self._unjudged = False
+        self._peeking = False  # only the status of the next trial is asked for
         self.overridden = [hp.name for hp in self.hyperparameters.space]
 
         self.trials: dict[str, Trial] = {}
         self.ongoing_trials: dict[str, Trial] = {}
         self.start_order: list[str] = []
         self.end_order: list[str] = []
+        self.chosen: str | None = None
         self.verbose: Any = 1
         # Where its tuner keeps the study.
         self.directory: str | None = None
@@ -128,7 +119,7 @@ class Oracle:
         self._seed_state: int = self.seed
         self._max_collisions = 20
         self._candidate = 0
-        self._proposed: list[dict[str, Any]] = []
+        self._proposed: list[Proposal] = []
         self._basis: dict[str, Any] | None = None
         self._known_records: dict[str, tuple[Mapping[str, Any], Trial]] = {}
         self._ledger: Ledger | None = None
@@ -186,7 +177,11 @@ class Oracle:
 
     def next_status(self) -> str:
         """What `create_trial` would answer, on an oracle that is thrown away afterwards."""
-        return self.create_trial("peek").status
+        self._peeking = True
+        try:
+            return self.create_trial("peek").status
+        finally:
+            self._peeking = False
 
     def planned_trials(self) -> int | None:
         """How many trials the configuration implies, or None where it sets no number."""
@@ -204,13 +199,24 @@ class Oracle:
             "tune_new_entries": self.tune_new_entries,
             "max_retries_per_trial": self.max_retries_per_trial,
             "max_consecutive_failed_trials": self.max_consecutive_failed_trials,
+            "stopping": None if self._stopping is None else self._stopping.get_config(),
         }
 
     def apply_settings(self, settings: Mapping[str, Any]) -> None:
         """Takes over the settings that a study keeps; the fixed ones never change."""
-        for name in self.settings():
-            if name not in self.fixed_settings and name in settings:
-                setattr(self, name, settings[name])
+        for name, value in self.complete_settings(settings).items():
+            if name not in self.fixed_settings:
+                setattr(self, name, value)
+
+    def complete_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What a study keeps, and the defaults of those that are newer than the study."""
+        arguments = inspect.signature(type(self)).parameters
+        defaults = {name: p.default for name, p in arguments.items() if p.default is not p.empty}
+        return {
+            name: {**defaults, **settings}[name]
+            for name in self.settings()
+            if name in {**defaults, **settings}
+        }
 
     # -- decisions ---------------------------------------------------------------------------------------
 
@@ -233,7 +239,7 @@ class Oracle:
             trial = self.trials[first]
             # A run of its own: nothing of the one that failed counts in it.
             trial.status, trial.message, trial.score = TrialStatus.RUNNING, None, None
-            trial.metrics = MetricsTracker()
+            trial.metrics, trial.rungs, trial.stopped = MetricsTracker(), {}, None
             self.ongoing_trials[tuner_id] = trial
             return trial
 
@@ -259,19 +265,30 @@ class Oracle:
             step: What they belong to, for example the epoch.
 
         Returns:
-            The trial; its status says whether to go on.
+            The trial; its status is STOPPED where the stopping rule ends the training, which is then to be completed with
+            what it has reached. Else it is RUNNING.
 
         Raises:
             FatalValueError: If the objective is missing.
         """
         trial = self.trials[trial_id]
         self._check_objective_found(metrics)
+        self._take_metrics(trial, metrics, step)
+        rung = self.due_rung(trial_id, step)
+        if rung is not None:
+            self._judge(trial, rung, self._best_so_far(trial))
+        if trial.stopped is None:
+            return trial
+        told = copy.copy(trial)
+        told.status = TrialStatus.STOPPED
+        return told
+
+    def _take_metrics(self, trial: Trial, metrics: Mapping[str, Any], step: int) -> None:
         directions = {o.name: o.direction for o in getattr(self.objective, "objectives", [self.objective])}
         for name, value in metrics.items():
             if not trial.metrics.exists(name):
                 trial.metrics.register(name, directions.get(name))
             trial.metrics.update(name, value, step)
-        return trial
 
     @synchronized
     def end_trial(self, trial: Trial) -> None:
@@ -286,7 +303,7 @@ class Oracle:
         """
         known = self.trials[trial.trial_id]
         known.hyperparameters = trial.hyperparameters
-        known.status = trial.status
+        known.status = TrialStatus.COMPLETED if trial.status == TrialStatus.STOPPED else trial.status
         known.message = trial.message
         self.update_space(known.hyperparameters)
         if known.status == TrialStatus.COMPLETED:
@@ -344,6 +361,9 @@ class Oracle:
             return adopted() if ledger is None else ledger.create_trial(tuner_id, adopted)
         if ledger is None:
             return call()
+        if name == "should_stop":
+            trial_id, _, step = _should_stop_arguments(*args, **kwargs)
+            return ledger.should_stop(trial_id, step, call)
         if name == "update_trial":
             return ledger.update_trial(*_update_arguments(*args, **kwargs), call)
         return ledger.update_space(call)
@@ -383,47 +403,12 @@ class Oracle:
         trial = Trial(hyperparameters, trial_id, proposal["status"])
         if trial.status == TrialStatus.RUNNING:
             trial.number = len(self.trials)
+            trial.why = proposal.get("why")
             self._record_values(trial)
             self.trials[trial_id] = trial
             self.start_order.append(trial_id)
             self.ongoing_trials[tuner_id] = trial
         return trial
-
-    def forget_proposal(self) -> None:
-        """A new decision begins: what was proposed in an earlier one is of no use in it."""
-        self._proposed, self._basis = [], None
-
-    def _propose(self, trial_id: str) -> Proposal:
-        self._basis = {"number": len(self.trials)}
-        proposal = self.populate_space(trial_id)
-        values = proposal.get("values")
-        if self.costly_proposals and proposal["status"] == RUNNING and values is not None:
-            self._proposed = [values, *proposal.get("spare", [])]
-            self._basis["space"] = len(self.hyperparameters.space)
-        return proposal
-
-    def basis_of(self, trial: Trial, seen: int) -> dict[str, Any]:
-        """What the values of a new trial follow from: the number that it was proposed as, the commit up to which
-        trials were seen, and which of the proposed candidates it is where that is not the first.
-
-        Args:
-            trial: The trial.
-            seen: The number of the commit at which the oracle is.
-        """
-        if self._basis is None:
-            return {"number": trial.number, "seen": seen}
-        self._basis.setdefault("seen", seen)
-        return {name: value for name, value in self._basis.items() if name != "space"}
-
-    def _kept_proposal(self) -> Proposal | None:
-        """What was proposed before a race was lost in the same decision, if it is still wanted."""
-        if self._basis is None or self._basis.get("space") != len(self.hyperparameters.space):
-            self.forget_proposal()
-            return None
-        while self._proposed and self._duplicate(self._proposed[0]):
-            del self._proposed[0]
-            self._basis["candidate"] = self._basis.get("candidate", 0) + 1
-        return {"status": RUNNING, "values": self._proposed[0]} if self._proposed else None
 
     def _settle(self, trial: Trial) -> None:
         """Lets the caller's object be the oracle's own again, with all that was decided about it."""
@@ -551,66 +536,6 @@ class Oracle:
         """Whether the space is still empty while a trial runs that may yet declare hyperparameters."""
         return not self.hyperparameters.space and self._unfinished()
 
-    def _random_values(self) -> dict[str, Any] | None:
-        """Values drawn at random that no trial has; None when the space has no others.
-
-        A function of the seed, the number of trials and the draws made for this trial so far.
-        """
-        for _ in range(self._max_collisions + 1):
-            values: dict[str, Any] = {}
-            for hp in self.hyperparameters.space:
-                # Of several with one name that are active at a time the first counts, as when a model asks.
-                if hp.name not in values and all(c.is_active(values) for c in hp.conditions):
-                    values[hp.name] = hp.prob_to_value(self._draw(hp))
-            self._candidate += 1
-            if not self._duplicate(values):
-                return values
-        return self._first_untried()
-
-    def _draw(self, hp: HyperParameter) -> float:
-        return uniform(self.seed, len(self.trials), self._candidate, hp.name)
-
-    def _first_untried(self) -> dict[str, Any] | None:
-        """The first combination, from a random one on, that no trial has; None if all were tried.
-
-        For a space that is nearly used up. A continuous hyperparameter takes one value drawn at random, which
-        is new whenever it is active.
-        """
-
-        def axis(hp: HyperParameter) -> Sequence[Any]:
-            legal = hp.legal_values
-            return [hp.prob_to_value(self._draw(hp))] if legal is None else legal
-
-        odometer = Odometer(self.hyperparameters, axis)
-        values = first = odometer.at(lambda hp, n: min(int(self._draw(hp) * n), n - 1))
-        while self._duplicate(values):
-            values = odometer.after(values) or odometer.first()
-            if values == first:
-                return None
-        return values
-
-    def _duplicate(self, values: Mapping[str, Any]) -> bool:
-        return self._compute_values_hash(self._tuned(values)) in self._tried_so_far
-
-    def _tuned(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The values by which trials are told apart: not those of new entries that aren't tuned."""
-        if self.tune_new_entries:
-            return values
-        return {hp.name: values[hp.name] for hp in self.hyperparameters.space if hp.name in values}
-
-    def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
-        text = "".join(f"{name}={values[name]}" for name in sorted(values))
-        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
-
-    def _record_values(self, trial: Trial) -> None:
-        trial.hyperparameters.ensure_active_values()
-        before = self._id_to_hash[trial.trial_id]
-        now = self._compute_values_hash(self._tuned(trial.hyperparameters.values))
-        self._id_to_hash[trial.trial_id] = now
-        if before is not None and before != now and before not in self._id_to_hash.values():
-            self._tried_so_far.discard(before)
-        self._tried_so_far.add(now)
-
     def _check_objective_found(self, metrics: Mapping[str, Any]) -> None:
         wanted = list(getattr(self.objective, "name_to_direction", [self.objective.name]))
         missing = [name for name in wanted if name not in metrics]
@@ -643,21 +568,5 @@ def _update_arguments(
     return trial_id, metrics, step
 
 
-def count(name: str, value: Any, least: int | None = 1) -> int:
-    """An argument that counts something, as an int.
-
-    Raises:
-        ConfigurationError: If it is no whole number, or less than `least`.
-    """
-    whole = isinstance(value, numbers.Integral) or (
-        isinstance(value, numbers.Real) and float(value).is_integer()
-    )
-    if isinstance(value, bool) or not whole or (least is not None and value < least):
-        bound = "" if least is None else f" of at least {least}"
-        raise ConfigurationError(f"`{name}` must be a whole number{bound}, got {value!r}.")
-    return int(value)
-
-
-def optional_count(name: str, value: Any, least: int | None = 1) -> int | None:
-    """Like `count`; None stays None."""
-    return None if value is None else count(name, value, least)
+def _should_stop_arguments(trial_id: str, value: float, step: int = 0) -> tuple[str, float, int]:
+    return trial_id, value, step

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ktcomponent.hyperparameters import HyperParameters
-from ktcomponent.oracles.oracle import RUNNING, STOPPED, Oracle, Proposal
+from ktcomponent.oracles.oracle import Oracle
+from ktcomponent.oracles.proposal import RUNNING, STOPPED, Proposal
 
 
 class RandomSearchOracle(Oracle):
@@ -20,6 +21,7 @@ class RandomSearchOracle(Oracle):
         tune_new_entries: See `Oracle`.
         max_retries_per_trial: See `Oracle`.
         max_consecutive_failed_trials: See `Oracle`.
+        stopping: See `Oracle`.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class RandomSearchOracle(Oracle):
         tune_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
+        stopping: Any = None,
     ) -> None:
         super().__init__(
             objective=objective,
@@ -42,6 +45,7 @@ class RandomSearchOracle(Oracle):
             seed=seed,
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
+            stopping=stopping,
         )
 
     def populate_space(self, trial_id: str) -> Proposal:

@@ -54,7 +54,7 @@ def _run_or_explain(order: dict[str, Any], supervisor: TextIO) -> int:
 
 
 def _run(order: dict[str, Any], supervisor: TextIO) -> int:
-    from ktcomponent.step import resolve
+    from ktcomponent.step import devices, resolve
 
     plan = Plan.from_json(order["plan"])
     storage = open_storage(plan.study, **plan.storage_options)
@@ -75,6 +75,7 @@ def _run(order: dict[str, Any], supervisor: TextIO) -> int:
     args, kwargs = resolve.load_search_arguments(plan)
     with hosting(host):
         tuner = resolve.make_tuner(plan, study.state if study else None)
+    devices.check(plan.gpus)
     supervisor.write("ready\n")
     supervisor.flush()
     if sys.stdin.readline() != "go\n":

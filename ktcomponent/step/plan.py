@@ -21,9 +21,11 @@ class Plan:
         search_args: Import path of a function that returns the `(args, kwargs)` of `search`.
         search_kwargs: Keyword arguments of `search`, laid over those.
         oracle: Class and constructor arguments; None takes the study's, or the tuner's own.
+        warm_start: URLs of earlier studies, or of folders with some, from which a new study begins.
         owner: Who claims trials.
         batch_size: How many trials to run; None for no limit.
         max_runtime: Seconds after which no more trial is claimed.
+        gpus: How many GPUs the training framework must see at least.
         deadline: ISO time from which on the search is over for everybody.
         max_wait: Seconds to wait while only others have something to do.
         settings: The study's own settings; see `ktcomponent.study.settings`.
@@ -35,11 +37,13 @@ class Plan:
     search_args: str | None = None
     search_kwargs: dict[str, Any] = field(default_factory=dict)
     oracle: dict[str, Any] | None = None
+    warm_start: list[str] = field(default_factory=list)
     owner: str = ""
     batch_size: int | None = None
     max_runtime: float | None = None
     deadline: str | None = None
     max_wait: float = 600.0
+    gpus: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
     storage_options: dict[str, Any] = field(default_factory=dict)
 

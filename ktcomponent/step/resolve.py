@@ -12,10 +12,14 @@ import sys
 from typing import Any
 
 from ktcomponent.errors import ConfigurationError, KtcomponentError
+from ktcomponent.objective import create_objective
+from ktcomponent.oracles.earlier import Warmed
 from ktcomponent.oracles.oracle import Oracle
-from ktcomponent.oracles.registry import BUILT_IN, create_oracle
+from ktcomponent.oracles.registry import BUILT_IN, class_name, create_oracle
+from ktcomponent.step import source
 from ktcomponent.step.plan import Plan
 from ktcomponent.study.binding import kept_oracle
+from ktcomponent.study.earlier import earlier_trials
 from ktcomponent.study.state import StudyState
 from ktcomponent.tuners.base_tuner import BaseTuner
 from ktcomponent.tuners.continuing import ContinuingTuner
@@ -40,7 +44,7 @@ def load_object(path: str, option: str) -> Any:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found = importlib.import_module(module_name)
+        found = source.load() if module_name == source.MODULE else importlib.import_module(module_name)
     except KtcomponentError:
         raise
     except Exception as error:
@@ -92,8 +96,16 @@ def make_oracle(plan: Plan, state: StudyState | None) -> Oracle:
             cls = load_object(name, "--oracle")
             if not (isinstance(cls, type) and issubclass(cls, Oracle)):
                 raise ConfigurationError(f"The oracle {name!r} is no subclass of ktcomponent.Oracle.")
+            if plan.warm_start and state is None:
+                raise ConfigurationError(
+                    f"The oracle {name!r} can't begin with earlier trials: leave --warm-start out."
+                )
             return create_oracle(plan.oracle, {name: cls})
-        return create_oracle(plan.oracle)
+        if state is None:
+            return create_oracle(_warmed(plan))
+        kept = state.config["oracle"]
+        earlier = {"earlier": kept["earlier"]} if kept.get("earlier") else {}
+        return create_oracle({**plan.oracle, **earlier}, kept=kept)
     if state is not None:
         kept = state.config["oracle"]
         if kept["class"] in BUILT_IN:
@@ -102,9 +114,26 @@ def make_oracle(plan: Plan, state: StudyState | None) -> Oracle:
             f"The study has the oracle {kept['class']}, which is not a built-in one: name it with --oracle."
         )
     raise ConfigurationError(
-        'There is no study yet, so --oracle must say how to search, for example {"class": "RandomSearch", '
-        '"objective": "val_loss", "max_trials": 20}.'
+        'There is no study yet, so --oracle must say how to search, for example {"objective": "val_loss", '
+        '"max_trials": 20}.'
     )
+
+
+def _warmed(plan: Plan) -> dict[str, Any]:
+    """The oracle's specification, with what earlier studies found."""
+    assert plan.oracle is not None
+    if not plan.warm_start:
+        return plan.oracle
+    oracle = create_oracle(plan.oracle)
+    if not isinstance(oracle, Warmed) or getattr(oracle, "sampler", "bayesian") != "bayesian":
+        raise ConfigurationError(
+            f"The oracle {class_name(oracle)} can't begin with earlier trials: take BayesianOptimization, or Asha or Hyperband with "
+            '"sampler": "bayesian", or leave --warm-start out.'
+        )
+    found = earlier_trials(
+        plan.warm_start, create_objective(plan.oracle.get("objective")), **plan.storage_options
+    )
+    return {**plan.oracle, **({"earlier": found} if found else {})}
 
 
 def make_tuner(plan: Plan, state: StudyState | None) -> BaseTuner:
@@ -113,6 +142,8 @@ def make_tuner(plan: Plan, state: StudyState | None) -> BaseTuner:
     Raises:
         ConfigurationError: If it names nothing that can be tuned.
     """
+    if plan.warm_start and plan.oracle is None and state is None:
+        raise ConfigurationError("--warm-start needs --oracle, which says how a new study is searched.")
     named = load_object(plan.hypermodel, "--hypermodel")
     if isinstance(named, type) and issubclass(named, BaseTuner):
         return _tuner_of_class(named, make_oracle(plan, state))

@@ -27,19 +27,18 @@ from ktcomponent.step.process import TrainingChild
 from ktcomponent.storage import open_storage
 from ktcomponent.study import Study, StudyLedger, Writer, incarnations
 from ktcomponent.study.binding import kept_oracle
-from ktcomponent.study.expiry import Expiry
+from ktcomponent.study.expiry import Expiry, pause_s
 from ktcomponent.study.reader import Until
 from ktcomponent.study.watch import Pulse
 from ktcomponent.trial import TrialStatus
 
 TICK_S = 0.2
-MAX_PAUSE_S = 5.0
 MAX_IDLE_LOSSES = 2
 """How often a child that is killed while it holds nothing is started again."""
 
 
-class _Ended(Exception):
-    """The step was told to end, or the process that started it has ended."""
+class _Ended(BaseException):
+    """The step was told to end, or the process that started it has ended. No error: nobody may try again after it."""
 
 
 class _Attentive(Clock):
@@ -89,7 +88,10 @@ class Supervisor:
                 code = self._run_child(scratch)
             return code
         except _Ended:
-            self._say(f"ktcomponent: {self._told}; ended before the training process was started")
+            if self._pulse is None:
+                self._say(f"ktcomponent: {self._told}; ended before the training process was started")
+            else:
+                self._give_back_all()
             return exit_codes.INFRASTRUCTURE
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -106,7 +108,7 @@ class Supervisor:
         if study is None:
             return None
         self._before = incarnations.current(study, self.plan.owner)
-        pause, told = 0.3, False
+        waited, told = 0.0, False
         while True:
             if incarnations.current(study, self.plan.owner) != self._before:
                 self._say(
@@ -129,8 +131,9 @@ class Supervisor:
             if self._expiry is None:
                 self._expiry = Expiry(study, self._fresh_writer())
             if not self._expiry.look():
+                pause = pause_s(waited, study.state)
                 self._storage.clock.sleep(pause)
-                pause = min(pause * 2, MAX_PAUSE_S, study.state.shortest_lease() / 6)
+                waited += pause
             study.refresh()
 
     def _look_for_work(self, study: Study) -> str:
@@ -152,7 +155,7 @@ class Supervisor:
         writer = self._fresh_writer()
         answer = StudyLedger(study, kept_oracle(state), writer).peek()
         if answer == TrialStatus.STOPPED and state.stop is None:
-            stopped = incarnations.stop(study, writer, "the oracle has no more trials", at=state.seq)
+            stopped = incarnations.stop(study, writer, incarnations.EXHAUSTED, at=state.seq)
             return TrialStatus.STOPPED if stopped else TrialStatus.IDLE
         return answer
 
@@ -273,7 +276,8 @@ class Supervisor:
         if self._pulse is not None:
             self._pulse.look(Until.HEAD)
             held = self._pulse.held
-            incarnations.give_back(self._pulse.study, self._pulse.writer, self._told or "told to end")
+            reason = self._told or "told to end"
+            incarnations.give_back(self._pulse.study, self._pulse.writer, reason, told=True)
         names = ", ".join(sorted(held))
         self._say(
             f"ktcomponent: {self._told}; " + (f"gave back trial {names}" if held else "no trial was held")

@@ -67,6 +67,10 @@ class Storage(abc.ABC):
         """All keys below the folder `prefix` (everything with ""), sorted; none where it doesn't exist."""
 
     @abc.abstractmethod
+    def folders(self) -> Sequence[str]:
+        """The names of the folders right below this place, sorted; none where it doesn't exist."""
+
+    @abc.abstractmethod
     def delete(self, key: str) -> None:
         """Removes an object; nothing happens where there is none."""
 

@@ -54,6 +54,11 @@ class LocalStorage(Storage):
             if path.is_file() and not path.name.startswith(_ASIDE)
         )
 
+    def folders(self) -> Sequence[str]:
+        return (
+            sorted(path.name for path in self.root.iterdir() if path.is_dir()) if self.root.is_dir() else []
+        )
+
     def delete(self, key: str) -> None:
         try:
             self._path(key).unlink(missing_ok=True)

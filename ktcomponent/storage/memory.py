@@ -42,6 +42,9 @@ class MemoryStorage(Storage):
         with _LOCK:
             return sorted(name.removeprefix(self._prefix) for name in _OBJECTS if name.startswith(top))
 
+    def folders(self) -> Sequence[str]:
+        return sorted({key.split("/")[0] for key in self.list("") if "/" in key})
+
     def delete(self, key: str) -> None:
         with _LOCK:
             _OBJECTS.pop(self._prefix + check_key(key), None)

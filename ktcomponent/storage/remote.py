@@ -129,6 +129,17 @@ class RemoteStorage(Storage):
         paths = self._try("list", prefix, attempt)
         return sorted(str(path).lstrip("/").removeprefix(root) for path in paths)
 
+    def folders(self) -> Sequence[str]:
+        def attempt() -> Sequence[str]:
+            try:
+                entries = self._bounded("_ls", "ls", self._root, detail=True)
+            except FileNotFoundError:
+                return ()
+            return tuple(str(entry["name"]) for entry in entries if entry["type"] == "directory")
+
+        paths = self._try("list", "", attempt)
+        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
+
     def delete(self, key: str) -> None:
         path = self._path(key)
 

@@ -142,6 +142,8 @@ def _begin(
         **DEFAULTS,
         **checked(settings),
     }
+    if oracle.chosen is not None:
+        config["chosen"] = oracle.chosen
     discover(config)
     return first_document(oracle, config)
 
@@ -157,8 +159,9 @@ def _join(ledger: StudyLedger, study_wins: bool, discover: Discover, writes: boo
     oracle.overridden = list(dict.fromkeys([*oracle.overridden, *config["overridden"]]))
     known = ((oracle.hyperparameters.find(hp.name, hp.conditions), hp) for hp in given.space)
     check_domains([(old, hp) for old, hp in known if old is not None], f"The study {study.url}")
-    kept = {**config["oracle"], "seed": oracle.seed}
-    changed = {key: value for key, value in settings.items() if kept.get(key) != value}
+    kept = {**plain(oracle.complete_settings(config["oracle"])), "seed": oracle.seed}
+    # What a study began with stays.
+    changed = {key: v for key, v in settings.items() if kept.get(key) != v and key != "earlier"}
     if study_wins:
         differing = {**changed, **({"seed": seed} if seed not in (None, oracle.seed) else {})}
         if differing:

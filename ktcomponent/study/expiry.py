@@ -18,8 +18,17 @@ from ktcomponent.study.study import Draft, Study, Writer
 MARGIN = 0.5
 """Beyond its lease, as a part of it, an attempt may be silent."""
 
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.3, 5.0
+PATIENCE = 0.25
+"""Who has nothing to claim looks again after this part of the time that it has waited, so it loses no more than that."""
+
 Attempt = tuple[int, str, int]
 """Generation, trial, attempt."""
+
+
+def pause_s(waited: float, state: StudyState) -> float:
+    """How long who has waited for `waited` seconds sleeps before the next look."""
+    return min(max(FIRST_PAUSE_S, PATIENCE * waited), LONGEST_PAUSE_S, state.shortest_lease() / 6)
 
 
 @dataclass

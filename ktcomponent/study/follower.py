@@ -46,6 +46,10 @@ class FollowerLedger(StudyLedger):
         del metrics, step
         return method() if trial_id in self.oracle.trials else Trial(self.oracle.get_space(), trial_id)
 
+    def should_stop(self, trial_id: str, step: int, method: Callable[[], bool]) -> bool:
+        del trial_id, step, method
+        return False
+
     def end_trial(self, trial: Trial, method: Callable[[Trial], None]) -> None:
         del trial, method
 

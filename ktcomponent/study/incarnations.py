@@ -20,6 +20,9 @@ def new_owner() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
+EXHAUSTED = "the oracle has no more trials"
+"""The reason of the end of a search that ran all its trials."""
+
 ANY = "any"
 """Replace whichever incarnation is current."""
 
@@ -53,10 +56,18 @@ def take_over(
     study.commit(writer, decide, patient=True)
 
 
-def give_back(study: Study, writer: Writer, reason: str) -> bool:
-    """Closes `writer`'s incarnation and gives back what it holds; False where it is closed already."""
+def give_back(study: Study, writer: Writer, reason: str, *, told: bool = False) -> bool:
+    """Closes `writer`'s incarnation and gives back what it holds; False where it is closed already.
+
+    Args:
+        study: The study.
+        writer: The owner and its incarnation.
+        reason: For the reader of the log.
+        told: Whether the step was told to end, as preemption does, and did not fail by itself.
+    """
+    extra = {"reason": reason, **({"told": True} if told else {})}
     try:
-        return study.commit(writer, lambda _: Draft("giveback", extra={"reason": reason})) is not None
+        return study.commit(writer, lambda _: Draft("giveback", extra=extra)) is not None
     except Refused:
         return False
 

@@ -86,11 +86,17 @@ class StudyLedger:
     def update_trial(
         self, trial_id: str, metrics: dict[str, Any], step: int, method: Callable[[], Trial]
     ) -> Trial:
-        if type(self.oracle).update_trial is Oracle.update_trial:
-            trial = method()
-            self._reports.setdefault(trial_id, []).append((metrics, step))
-            return trial
         outcome: list[Trial] = []
+        if type(self.oracle).update_trial is Oracle.update_trial:
+            reports = self._reports.setdefault(trial_id, [])
+            if self.oracle.due_rung(trial_id, step) is None:
+                trial = method()
+                reports.append((metrics, step))
+                return trial
+            self._pass_rung(trial_id, lambda: outcome.append(method()))
+            reports.append((metrics, step))
+            self._renew(trial_id)
+            return outcome[-1]
 
         def decide(_: StudyState) -> Draft:
             self._sync()
@@ -99,6 +105,28 @@ class StudyLedger:
 
         self._commit(decide)
         return outcome[0]
+
+    def should_stop(self, trial_id: str, step: int, method: Callable[[], bool]) -> bool:
+        outcome: list[bool] = []
+        if self.oracle.due_rung(trial_id, step) is None:
+            return method()
+        self._pass_rung(trial_id, lambda: outcome.append(method()))
+        self._renew(trial_id)
+        return outcome[-1]
+
+    def _pass_rung(self, trial_id: str, method: Callable[[], None]) -> None:
+        """Commits what the stopping rule has judged, which others' trainings are judged by."""
+
+        def decide(state: StudyState) -> Draft:
+            self._renew(trial_id)
+            method()
+            record = {**state.trials[trial_id], **self.oracle.trials[trial_id].record_of_rungs()}
+            patch = _change(
+                state.document["oracle"]["trials"], trial_id, plain(record), ["oracle", "trials", trial_id]
+            )
+            return Draft("report", trial_id, self._attempt(trial_id), patch)
+
+        self._commit(decide)
 
     def end_trial(self, trial: Trial, method: Callable[[Trial], None]) -> None:
         trial_id = trial.trial_id
@@ -335,6 +363,7 @@ class StudyLedger:
                 given_back = self.oracle.trials[trial_id]
                 # What a lost attempt reported doesn't count in the next one.
                 given_back.metrics, given_back.score, given_back.message = MetricsTracker(), None, None
+                given_back.rungs, given_back.stopped = {}, None
                 outcome[:] = [given_back]
                 return self._claim_of(state, tuner_id, trial_id, self._difference([trial_id]))
             for waiting in state.queue:
@@ -353,7 +382,7 @@ class StudyLedger:
                 self._restart()
             if trial.status == TrialStatus.STOPPED:
                 if not state.running():
-                    return Draft("stop", extra={"reason": "the oracle has no more trials"})
+                    return Draft("stop", extra={"reason": incarnations.EXHAUSTED})
                 # A running trial may yet be given back, so the search isn't over.
                 outcome[:] = [_empty(TrialStatus.IDLE)]
             return None
@@ -453,7 +482,7 @@ class StudyLedger:
 
     def _report_again(self, trial_id: str) -> None:
         for metrics, step in self._reports.get(trial_id, []):
-            Oracle.update_trial.__wrapped__(self.oracle, trial_id, metrics, step)  # type: ignore[attr-defined]
+            self.oracle._take_metrics(self.oracle.trials[trial_id], metrics, step)
 
     def _drop_held(self, trial_id: str) -> None:
         self._held = {t: i for t, i in self._held.items() if i != trial_id}

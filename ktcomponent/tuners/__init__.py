@@ -1,5 +1,6 @@
 """Tuners: run the trials an oracle proposes."""
 
+from ktcomponent.tuners.asha import Asha
 from ktcomponent.tuners.base_tuner import BaseTuner
 from ktcomponent.tuners.bayesian_optimization import BayesianOptimization
 from ktcomponent.tuners.grid_search import GridSearch
@@ -9,6 +10,7 @@ from ktcomponent.tuners.sklearn_tuner import SklearnTuner
 from ktcomponent.tuners.tuner import Tuner
 
 __all__ = [
+    "Asha",
     "BaseTuner",
     "BayesianOptimization",
     "GridSearch",

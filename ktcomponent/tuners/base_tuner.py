@@ -23,6 +23,7 @@ from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.storage import open_storage
 from ktcomponent.study import StudyLedger, Writer, artifacts, incarnations, layout
 from ktcomponent.study.binding import bind, check_domains
+from ktcomponent.study.expiry import pause_s
 from ktcomponent.study.follower import FollowerLedger, wait_for_study
 from ktcomponent.study.settings import checked
 from ktcomponent.study.watch import Watch
@@ -299,7 +300,7 @@ class BaseTuner:
     def _next_trial(self) -> Trial | None:
         """Claims a trial, waiting while only others have something to do; None when there is no more here."""
         limits = self._host.limits
-        waited, pause = 0.0, 0.3
+        waited = 0.0
         while True:
             if limits.trials is not None and self.finished_trials >= limits.trials:
                 return None
@@ -319,8 +320,7 @@ class BaseTuner:
             clock = self._host.storage.clock
             began = clock.monotonic()
             if not self._ledger.watch_others():
-                clock.sleep(pause)
-                pause = min(pause * 2, 5.0, self._ledger.study.state.shortest_lease() / 6)
+                clock.sleep(pause_s(waited, self._ledger.study.state))
             waited += clock.monotonic() - began
 
     def _run_and_update_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
@@ -330,11 +330,12 @@ class BaseTuner:
             return
         results_module.validate(results, self.oracle.objective, f"{type(self).__name__}.run_trial()")
         self._write_histories(trial, results)
-        self.oracle.update_trial(
-            trial.trial_id,
-            results_module.to_metrics(results, self.oracle.objective),
-            step=results_module.best_step(results, self.oracle.objective),
-        )
+        with self.oracle.unjudged():
+            self.oracle.update_trial(
+                trial.trial_id,
+                results_module.to_metrics(results, self.oracle.objective),
+                step=results_module.best_step(results, self.oracle.objective),
+            )
 
     def _try_run_and_update_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
         try:

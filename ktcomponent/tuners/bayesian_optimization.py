@@ -15,7 +15,7 @@ class BayesianOptimization(Tuner):
     Args:
         hypermodel: See `Tuner`.
         objective, max_trials, num_initial_points, alpha, beta, seed, hyperparameters, tune_new_entries,
-            allow_new_entries, max_retries_per_trial, max_consecutive_failed_trials: See
+            allow_new_entries, max_retries_per_trial, max_consecutive_failed_trials, acquisition, stopping, earlier: See
             `BayesianOptimizationOracle`.
         kwargs: See `Tuner`.
     """
@@ -34,6 +34,9 @@ class BayesianOptimization(Tuner):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
+        acquisition: str = "log_ei",
+        stopping: Any = None,
+        earlier: Any = None,
         **kwargs: Any,
     ) -> None:
         refuse_oracle(type(self), kwargs)
@@ -50,5 +53,8 @@ class BayesianOptimization(Tuner):
             allow_new_entries=allow_new_entries,
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
+            acquisition=acquisition,
+            stopping=stopping,
+            earlier=earlier,
         )
         super().__init__(oracle, hypermodel, **kwargs)

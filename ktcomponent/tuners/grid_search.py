@@ -15,7 +15,7 @@ class GridSearch(Tuner):
     Args:
         hypermodel: See `Tuner`.
         objective, max_trials, seed, hyperparameters, tune_new_entries, allow_new_entries,
-            max_retries_per_trial, max_consecutive_failed_trials: See `GridSearchOracle`.
+            max_retries_per_trial, max_consecutive_failed_trials, stopping: See `GridSearchOracle`.
         kwargs: See `Tuner`.
     """
 
@@ -30,6 +30,7 @@ class GridSearch(Tuner):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
+        stopping: Any = None,
         **kwargs: Any,
     ) -> None:
         refuse_oracle(type(self), kwargs)
@@ -43,5 +44,6 @@ class GridSearch(Tuner):
             allow_new_entries=allow_new_entries,
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
+            stopping=stopping,
         )
         super().__init__(oracle, hypermodel, **kwargs)

@@ -16,7 +16,8 @@ class Hyperband(ContinuingTuner):
     Args:
         hypermodel: See `Tuner`.
         objective, max_epochs, factor, hyperband_iterations, seed, hyperparameters, tune_new_entries,
-            allow_new_entries, max_retries_per_trial, max_consecutive_failed_trials: See `HyperbandOracle`.
+            allow_new_entries, max_retries_per_trial, max_consecutive_failed_trials, stopping, sampler, earlier: See
+            `HyperbandOracle`.
         kwargs: See `Tuner`.
     """
 
@@ -33,6 +34,9 @@ class Hyperband(ContinuingTuner):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
+        stopping: Any = None,
+        sampler: str = "random",
+        earlier: Any = None,
         **kwargs: Any,
     ) -> None:
         refuse_oracle(type(self), kwargs)
@@ -48,5 +52,8 @@ class Hyperband(ContinuingTuner):
             allow_new_entries=allow_new_entries,
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
+            stopping=stopping,
+            sampler=sampler,
+            earlier=earlier,
         )
         super().__init__(oracle, hypermodel, **kwargs)

@@ -41,6 +41,28 @@ class TunerCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.tuner.on_epoch_end(self.trial, self.model, epoch, logs=logs)
 
 
+class StopEarly(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a fit at the epoch at which the oracle's stopping rule says so; comes after `SaveBestEpoch`.
+
+    The last epoch is not judged: there is nothing left to end.
+    """
+
+    def __init__(self, tuner: Tuner, trial: Trial, best: SaveBestEpoch) -> None:
+        super().__init__()
+        self.tuner = tuner
+        self.trial = trial
+        self.best = best
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        value = self.best.best
+        if value is None and self.best.objective.has_value(logs or {}):
+            value = float("nan")  # no epoch had another value
+        if value is None or epoch + 1 >= self.params.get("epochs", 0):
+            return
+        if self.tuner.oracle.should_stop(self.trial.trial_id, value, epoch):
+            self.model.stop_training = True
+
+
 class SaveBestEpoch(keras.callbacks.Callback):  # type: ignore[misc]
     """Saves the weights of the best epoch over all executions of a trial.
 

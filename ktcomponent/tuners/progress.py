@@ -45,6 +45,8 @@ class Progress:
         parts = []
         if trial.status == TrialStatus.COMPLETED and trial.score is not None:
             parts.append(f"{objective} {trial.score:.5g}")
+            if trial.stopped is not None:
+                parts.append(f"ended early after {trial.stopped} steps")
         else:
             parts.append(f"{trial.status}: {last_line(trial.message)}")
         best = self._best()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ktcomponent.console import say
 from ktcomponent.errors import ConfigurationError, FailedTrialError, FatalTypeError, FatalValueError
 from ktcomponent.hyperparameters import HyperParameters
-from ktcomponent.oracles.oracle import Oracle, count, optional_count
+from ktcomponent.oracles.arguments import count, optional_count
+from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.study.settings import DEFAULTS, period
 from ktcomponent.trial import Trial
 from ktcomponent.tuners import results as results_module
@@ -156,7 +157,7 @@ class Tuner(BaseTuner):
         self, trial: Trial, resumption: Resumption | None, *args: Any, **kwargs: Any
     ) -> list[Any]:
         """Trains as often as asked for, beginning with what a checkpoint doesn't have yet."""
-        from ktcomponent.tuners.keras_callbacks import SaveBestEpoch, TunerCallback
+        from ktcomponent.tuners.keras_callbacks import SaveBestEpoch, StopEarly, TunerCallback
 
         weights = Path(self._get_checkpoint_fname(trial.trial_id))
         best = SaveBestEpoch(self.oracle.objective, weights)
@@ -170,11 +171,15 @@ class Tuner(BaseTuner):
             own = self._deepcopy_callbacks(users)
             self._configure_tensorboard_dir(own, trial, execution)
             callbacks = [*own, TunerCallback(self, trial), best]
+            if self.oracle.stopping is not None and execution == 0:
+                callbacks.append(StopEarly(self, trial, best))
             if resumption is not None:
                 callbacks.append(resumption.callback(own, best))
             results.append(self._build_and_fit_model(trial, *args, **{**kwargs, "callbacks": callbacks}))
             if resumption is not None:
                 resumption.ended(results[-1])
+            if self.oracle.get_trial(trial.trial_id).stopped is not None:
+                break
         return results
 
     def _resumption_of(self, trial: Trial) -> Resumption | None:
@@ -344,6 +349,20 @@ class Tuner(BaseTuner):
         if is_own and not Path(self._get_checkpoint_fname(trial.trial_id)).exists():
             return None
         return super().export_model(trial, folder, name, saved_model)
+
+    def retrain(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
+        """A model trained anew with a trial's hyperparameters, for as many epochs as its best one took.
+
+        Args:
+            trial: A completed trial.
+            args: Passed on to `HyperModel.fit`, with all the data there is, say.
+            kwargs: The same; `epochs` is set.
+        """
+        model = self._try_build(trial.hyperparameters.copy())
+        kwargs = self._quietly({**kwargs, "epochs": (trial.best_step or 0) + 1})
+        with maybe_distribute(self.distribution_strategy):
+            self._required_hypermodel().fit(trial.hyperparameters, model, *args, **kwargs)
+        return model
 
     def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
         del step

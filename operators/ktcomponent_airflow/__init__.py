@@ -1,39 +1,23 @@
 """Airflow operators that run a durable hyperparameter search.
 
 Names resolve lazily (PEP 562): Airflow asks every provider for its description at every start, and that must
-load neither Airflow's operators nor anything heavier.
+load neither Airflow's operators nor anything heavier. Nobody pays for Docker or Kubernetes who doesn't use it.
 """
 
 import importlib
 from typing import Any
 
 _NAMES = {
-    "ExportOperator": "operators.local",
-    "PrepareOperator": "operators.local",
-    "RUN_FOLDER": "task_group",
+    "DockerTuningOperator": "operators.docker",
+    "KubernetesTuningOperator": "operators.kubernetes",
+    "RUN_FOLDER": "operators.arguments",
+    "StudySensor": "sensors.study",
     "TuningOperator": "operators.local",
     "TuningTaskGroup": "task_group",
+    "get_provider_info": "provider",
 }
 
-__all__ = ["get_provider_info", *sorted(_NAMES)]
-
-
-def get_provider_info() -> dict[str, Any]:
-    """What Airflow shows of this provider."""
-    from importlib.metadata import version
-
-    return {
-        "package-name": "ktcomponent",
-        "name": "ktcomponent",
-        "description": "Durable hyperparameter search for Keras models.",
-        "versions": [version("ktcomponent")],
-        "operators": [
-            {
-                "integration-name": "ktcomponent",
-                "python-modules": ["ktcomponent_airflow.operators.local"],
-            }
-        ],
-    }
+__all__ = sorted(_NAMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -139,3 +139,32 @@ def test_a_savedmodel_needs_a_hypermodel(commands):
     commands.step("--oracle", ORACLE)
     code, output = commands.run("export", commands.study, "--saved-model")
     assert (code, "--hypermodel" in output) == (2, True)
+
+
+@pytest.mark.slow
+def test_the_best_model_can_be_trained_anew_with_all_the_data(commands, tmp_path):
+    import keras
+
+    user = ("--hypermodel", "models:build", "--search-args", "models:load")
+    oracle = json.dumps({"objective": "val_loss", "max_trials": 2, "seed": 3})
+    assert commands.run("step", "--study", commands.study, *user, "--oracle", oracle)[0] == 0
+    user = ("--hypermodel", "models:build", "--search-args", "models:load_everything")
+    storage, manifest, output = exported(commands, *user, "--retrain", "--top-k", "2")
+    trial = commands.open().state.trials[manifest["trial"]]
+    assert "training with 64 samples" in output
+    assert f"anew for {trial['best_step'] + 1} epochs" in output
+    (model,) = manifest["models"]
+    assert (model["trial"], model["retrained"]) == (manifest["trial"], True)
+    path = tmp_path / "model_1.keras"
+    assert storage.download("model_1.keras", path)
+    keras.models.load_model(path)
+
+
+def test_only_keras_models_can_be_trained_anew(commands):
+    commands.step("--oracle", ORACLE)
+    export = ("export", commands.study, "--to", str(commands.folder / "out"), "--retrain")
+    code, output = commands.run(*export)
+    assert (code, "--retrain needs --hypermodel" in output) == (2, True)
+    code, output = commands.run(*export, "--hypermodel", "fast:objective")
+    assert (code, "Only Keras models can be trained anew" in output) == (2, True)
+    assert not (commands.folder / "out").exists()

@@ -127,3 +127,13 @@ def test_what_can_not_be_is_refused_with_a_message(declare, message):
 def test_a_choice_of_several_types_is_refused():
     with pytest.raises(TypeError, match="only one type"):
         HyperParameters().Choice("c", [1, "a"])
+
+
+def test_what_others_discovered_after_a_trial_was_claimed_takes_its_default():
+    space = HyperParameters()
+    space.Int("blocks", 1, 3, default=2)
+    space.Choice("head", ["linear", "hidden"])
+    claimed = HyperParameters.from_config({"space": space.get_config()["space"], "values": {}})
+    assert claimed.Int("blocks", 1, 3, default=2) == 2
+    assert claimed.Choice("head", ["linear", "hidden"]) == "linear"
+    assert claimed.values == {"blocks": 2, "head": "linear"}

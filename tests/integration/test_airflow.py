@@ -2,15 +2,14 @@
 
 import json
 import os
-import time
 
 import psutil
 import pytest
 from airflow_process import Airflow
 
 from ktcomponent.storage import open_storage
-from ktcomponent.study import Study
 from tests.conftest import ROOT, USER_CODE
+from tests.dag_run import Run, finishes, link_dags
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -18,11 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory):
     home = tmp_path_factory.mktemp("airflow")
-    dags = home / "dags"
-    dags.mkdir()
-    for path in (*(ROOT / "dags").iterdir(), *(ROOT / "tests" / "dags").iterdir()):
-        if path.name != "__pycache__":
-            (dags / path.name).symlink_to(path)
+    dags = link_dags(home / "dags", *(ROOT / "dags").glob("digits*"), *(ROOT / "tests" / "dags").glob("*.py"))
     env = {
         "KTCOMPONENT_STORAGE": (home / "studies").as_uri(),
         "PYTHONPATH": str(USER_CODE),
@@ -32,42 +27,6 @@ def airflow(tmp_path_factory):
         yield running
 
 
-class Run:
-    """One DAG run, and its study."""
-
-    def __init__(self, airflow, dag_id):
-        self.airflow, self.dag_id = airflow, dag_id
-        self.run_id = airflow.trigger(dag_id)
-        folder = self.run_id.replace(":", "").replace("+", "-")
-        self.url = f"{airflow.env['KTCOMPONENT_STORAGE']}/{dag_id}/{folder}"
-
-    def study(self):
-        return Study.find(open_storage(self.url))
-
-    def wait_for(self, condition, seconds):
-        end = time.monotonic() + seconds
-        while not (found := condition()):
-            assert time.monotonic() < end, self.story()
-            time.sleep(0.5)
-        return found
-
-    def wait(self, seconds=300):
-        done = ("success", "failed")
-        self.wait_for(lambda: self.airflow.run_state(self.dag_id, self.run_id) in done, seconds)
-        return self.airflow.run_state(self.dag_id, self.run_id)
-
-    def states(self):
-        return {i: t["state"] for i, t in self.airflow.tasks(self.dag_id, self.run_id).items()}
-
-    def story(self):
-        logs = [self.airflow.task_log(self.dag_id, self.run_id, task)[-2000:] for task in self.states()]
-        return "\n".join([str(self.states()), *logs])
-
-    def xcom(self, task_id):
-        path = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-        return self.airflow.call("GET", path + "?deserialize=true")["value"]
-
-
 def step_of(run):
     """The process of the step that works on a run's study, as the operator started it."""
     for process in psutil.process_iter(["cmdline"]):
@@ -75,11 +34,6 @@ def step_of(run):
         if "step" in command and run.url in command:
             return process
     raise AssertionError(run.story())
-
-
-def finishes(study):
-    log = [json.loads(study.storage.get(key)) for key in study.storage.list("log")]
-    return sorted(entry["trial"] for entry in log if entry["op"] == "finish")
 
 
 def test_the_digits_are_retuned_and_the_best_model_is_published(airflow):
@@ -159,3 +113,23 @@ def test_a_task_that_is_ended_by_airflow_gives_its_trial_back(airflow):
     assert len(state.free()) == 1
     # The only batch failed for good, and too few trials completed for an export.
     assert run.wait() == "failed", run.story()
+
+
+def test_a_run_begins_with_what_the_run_before_it_found(airflow):
+    runs = []
+    for _ in range(2):
+        runs.append(Run(airflow, "retuned"))
+        assert runs[-1].wait() == "success", runs[-1].story()
+    first, second = (run.study().state for run in runs)
+    assert first.config["oracle"]["earlier"] is None
+    (known,) = second.config["oracle"]["earlier"]
+    assert known["name"] == runs[0].url
+    assert len(known["trials"]) == 4
+    whys = [trial["why"]["how"] for trial in second.trials.values()]
+    assert whys == [
+        "random",
+        "initial",
+        "earlier",
+        "initial",
+    ]  # the first one finds out what the function asks for
+    assert "trained to its end" in second.config["chosen"]

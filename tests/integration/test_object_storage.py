@@ -71,6 +71,7 @@ def test_a_storage_keeps_its_contract(server):
     assert storage.list("probes") == []
 
 
+@pytest.mark.alone
 def test_sixteen_processes_finish_two_hundred_trials_once(server, tmp_path, capsys):
     url = f"{server.url}/many"
     oracle = json.dumps({"class": "RandomSearch", "max_trials": TRIALS, "seed": 3})

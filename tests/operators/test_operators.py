@@ -1,7 +1,13 @@
 """Operators and the task group, without a scheduler."""
 
 import datetime
+import importlib
+import json
+import os
+import subprocess
+import sys
 import types
+from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import (
@@ -10,20 +16,20 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSkipException,
 )
-from ktcomponent_airflow import (
-    ExportOperator,
-    PrepareOperator,
-    TuningOperator,
-    TuningTaskGroup,
-    get_provider_info,
-)
+from ktcomponent_airflow import TuningOperator, TuningTaskGroup, get_provider_info
+from ktcomponent_airflow.configuration import OPTIONS
 from ktcomponent_airflow.operators import local
 
 from ktcomponent.cli import cli
 from ktcomponent.errors import ConfigurationError
 
 TI = types.SimpleNamespace(
-    dag_id="d", run_id="manual__2026-01-01T00:00:00+00:00", task_id="g.t", map_index=-1
+    dag_id="d",
+    run_id="manual__2026-01-01T00:00:00+00:00",
+    task_id="g.t",
+    map_index=-1,
+    try_number=1,
+    max_tries=20,
 )
 CONTEXT = {"ti": TI}
 SEARCH = {
@@ -45,16 +51,16 @@ def parsed(arguments):
 @pytest.mark.parametrize(
     "operator",
     [
-        PrepareOperator(task_id="t", **SEARCH),
+        TuningOperator(task_id="t", command="prepare", **SEARCH),
         TuningOperator(
             task_id="t", batch_size=3, max_runtime=60, deadline="2031-01-01", max_wait=5, **SEARCH
         ),
-        ExportOperator(task_id="t", top_k=2, min_trials=3, **SEARCH),
+        TuningOperator(task_id="t", command="export", top_k=2, min_trials=3, **SEARCH),
         TuningOperator(task_id="t", study="s", hypermodel="m:f"),
     ],
 )
 def test_the_command_line_understands_what_operators_say(operator):
-    params = parsed(operator.command(CONTEXT))
+    params = parsed(operator.command_line(CONTEXT))
     assert params["owner"] == "d/manual__2026-01-01T00:00:00+00:00/g.t/-1"
     for name in ("hypermodel", "search_args", "oracle", "batch_size", "top_k", "min_trials"):
         if name in params and hasattr(operator, name):
@@ -65,8 +71,8 @@ def test_the_command_line_understands_what_operators_say(operator):
     ("code", "error"),
     [(99, AirflowSkipException), (2, AirflowFailException), (75, AirflowException), (1, AirflowException)],
 )
-def test_exit_codes_become_outcomes(code, error, monkeypatch):
-    operator = TuningOperator(task_id="t", **SEARCH)
+def test_exit_codes_become_outcomes(code, error, monkeypatch, tmp_path):
+    operator = TuningOperator(task_id="t", **{**SEARCH, "study": str(tmp_path)})
     monkeypatch.setattr(TuningOperator, "run_command", lambda *_: code)
     with pytest.raises(error) as raised:
         operator.execute(CONTEXT)
@@ -120,13 +126,46 @@ def test_retries_are_generous_and_can_be_set():
 
 def test_urls_paths_and_settings_are_templated():
     fields = set(TuningOperator.template_fields)
-    assert {"study", "hypermodel", "search_args", "search_kwargs", "oracle", "env", "deadline"} <= fields
-    assert "to" in ExportOperator.template_fields
+    assert {
+        "study",
+        "hypermodel",
+        "search_args",
+        "search_kwargs",
+        "oracle",
+        "env",
+        "deadline",
+        "to",
+    } <= fields
 
 
-def test_the_provider_describes_itself():
+def test_the_provider_describes_itself_in_airflows_schema():
+    import airflow
+    import jsonschema
+
     info = get_provider_info()
-    assert info["package-name"] == "ktcomponent"
+    schema = Path(airflow.__file__).parent / "provider_info.schema.json"
+    jsonschema.validate(info, json.loads(schema.read_text()))
+    modules = [m for kind in ("operators", "sensors", "triggers") for m in info[kind][0]["python-modules"]]
+    for name in [*modules, *(f["class-name"].rpartition(".")[0] for f in info["task-decorators"])]:
+        importlib.import_module(name)
+
+
+@pytest.mark.slow
+def test_airflow_shows_the_provider_and_its_options(tmp_path):
+    env = {**os.environ, "AIRFLOW_HOME": str(tmp_path)}
+
+    def airflow(*arguments):
+        command = [sys.executable, "-m", "airflow", *arguments]
+        return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+
+    shown = airflow("providers", "get", "ktcomponent", "--full", "-o", "json")
+    for name in ("operators.docker", "sensors.study", "decorators.tuning_task", "links.StudyLink"):
+        assert f"ktcomponent_airflow.{name}" in shown
+    options = airflow(
+        "config", "list", "--section", "ktcomponent", "--include-descriptions", "--include-examples"
+    )
+    for name in OPTIONS:
+        assert name in options
 
 
 def test_user_code_below_pythons_prefix_is_found(monkeypatch, tmp_path):
@@ -137,6 +176,20 @@ def test_user_code_below_pythons_prefix_is_found(monkeypatch, tmp_path):
     found = local._import_path().split(":")
     assert str(dags) in found
     assert not [folder for folder in found if "site-packages" in folder or folder.endswith("/bin")]
+
+
+@pytest.mark.parametrize(
+    ("study", "link"),
+    [
+        ("gs://tuning/churn/", "https://console.cloud.google.com/storage/browser/tuning/churn"),
+        ("s3://tuning/churn", "https://s3.console.aws.amazon.com/s3/buckets/tuning?prefix=churn/"),
+        ("ftp://me:a-password@host/churn", "ftp://***@host/churn"),
+    ],
+)
+def test_a_task_links_to_its_study(study, link):
+    operator = TuningOperator(task_id="t", study=study, hypermodel="m:f")
+    (found,) = operator.operator_extra_links
+    assert found.get_link(operator, ti_key=None) == link
 
 
 def test_a_users_oracle_needs_no_import_in_the_dag_file():

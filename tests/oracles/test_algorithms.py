@@ -1,7 +1,6 @@
-"""Grid search, Hyperband, Bayesian optimization, and what all oracles do when a space is used up."""
+"""Grid search, Hyperband, and what all oracles do when a space is used up."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -10,20 +9,21 @@ from hypothesis import strategies as st
 
 from ktcomponent.errors import ConfigurationError
 from ktcomponent.hyperparameters import HyperParameters
-from ktcomponent.hyperparameters.cube import Cube
 from ktcomponent.oracles import (
+    AshaOracle,
     BayesianOptimizationOracle,
     GridSearchOracle,
     HyperbandOracle,
     RandomSearchOracle,
 )
-from ktcomponent.oracles.gaussian_process import GaussianProcess
 from ktcomponent.oracles.odometer import Odometer
+from tests.oracles.searching import end, nothing, run
 
 ALL = {
     "random": lambda **k: RandomSearchOracle("loss", max_trials=None, **k),
     "bayesian": lambda **k: BayesianOptimizationOracle("loss", max_trials=None, **k),
     "grid": lambda **k: GridSearchOracle("loss", **k),
+    "asha": lambda **k: AshaOracle("loss", max_epochs=9, max_configurations=None, **k),
     "hyperband": lambda **k: HyperbandOracle("loss", max_epochs=9, hyperband_iterations=None, **k),
 }
 
@@ -41,10 +41,6 @@ def only_fixed(hp):
     hp.Fixed("rate", 0.1)
 
 
-def nothing(hp):
-    pass
-
-
 def wide_log(hp):
     """Twelve values, some of which are drawn seldom."""
     hp.Int("n", 1, 12, sampling="log")
@@ -55,27 +51,6 @@ def continuous_branch(hp):
     if hp.Boolean("tuned"):
         with hp.conditional_scope("tuned", [True]):
             hp.Float("x", 0, 1)
-
-
-def end(oracle, trial, score, status="COMPLETED"):
-    if status == "COMPLETED":
-        oracle.update_trial(trial.trial_id, {"loss": score})
-    trial.status = status
-    oracle.end_trial(trial)
-
-
-def run(oracle, declare, limit=200, score=lambda hp, n: float(n)):
-    """The values of all trials, until the oracle stops."""
-    values = []
-    while len(values) < limit:
-        trial = oracle.create_trial("t")
-        if trial.status == "STOPPED":
-            return values
-        assert trial.status == "RUNNING"
-        declare(trial.hyperparameters)
-        values.append(dict(trial.hyperparameters.values))
-        end(oracle, trial, score(trial.hyperparameters, len(values)))
-    return values
 
 
 def distinct(values):
@@ -112,7 +87,7 @@ def test_no_proposal_repeats_an_earlier_one_while_there_are_others(name):
     assert len(distinct(fresh)) == len(fresh)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_a_random_search_uses_up_a_conditional_space_whatever_the_seed(seed):
     values = run(RandomSearchOracle("loss", max_trials=None, seed=seed), tree)
@@ -285,118 +260,6 @@ def test_arguments_of_hyperband_that_can_not_be_are_refused(arguments):
         HyperbandOracle("loss", **arguments)
 
 
-# -- Bayesian optimization ---------------------------------------------------------------------------------
-
-
-def branin(hp, _):
-    """Three minima of 0.398: L. C. W. Dixon, G. P. Szego (1978)."""
-    x, y = hp.get("x"), hp.get("y")
-    return (
-        (y - 5.1 / (4 * math.pi**2) * x * x + 5 / math.pi * x - 6) ** 2
-        + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x)
-        + 10
-    )
-
-
-def declare_branin(hp):
-    hp.Float("x", -5, 10)
-    hp.Float("y", 0, 15)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("direction", ["min", "max"])
-def test_it_finds_a_minimum_that_random_search_does_not(direction):
-    sign = 1 if direction == "min" else -1
-    objective = {"name": "loss", "direction": direction}
-    best = {}
-    for cls in (BayesianOptimizationOracle, RandomSearchOracle):
-        found = []
-        for seed in range(3):
-            oracle = cls(objective, max_trials=30, seed=seed)
-            run(oracle, declare_branin, score=lambda hp, n: sign * branin(hp, n))
-            found.append(sign * oracle.get_best_trials()[0].score)
-        best[cls] = float(np.median(found))
-    assert best[BayesianOptimizationOracle] < 0.8
-    assert best[BayesianOptimizationOracle] < best[RandomSearchOracle]
-
-
-def test_trials_that_run_side_by_side_are_spread():
-    oracle = BayesianOptimizationOracle("loss", max_trials=50, num_initial_points=10, seed=1)
-    run(oracle, declare_branin, limit=12, score=branin)
-    batch = [oracle.create_trial(f"t{i}").hyperparameters for i in range(4)]
-    points = np.array([[hp.get("x") / 15, hp.get("y") / 15] for hp in batch])
-    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)[np.triu_indices(4, 1)]
-    assert distances.min() > 0.01
-
-
-@pytest.mark.slow
-def test_beta_governs_how_much_it_explores():
-    def spread(beta):
-        oracle = BayesianOptimizationOracle("loss", max_trials=40, num_initial_points=8, beta=beta, seed=4)
-        values = run(oracle, declare_branin, score=branin)[8:]
-        return float(np.std([v["x"] for v in values]))
-
-    assert spread(0.01) < spread(20.0)
-
-
-def test_a_process_interpolates_and_knows_what_it_does_not_know():
-    X = np.array([[0.1], [0.4], [0.5], [0.9]])
-    y = np.sin(6 * X[:, 0])
-    process = GaussianProcess(X, y, noise=1e-6)
-    mean, _ = process.predict(X)
-    assert mean == pytest.approx(y, abs=0.05)
-    far, near = process.predict(np.array([[0.7], [0.41]]))[1]
-    assert near < far
-    fantasy = process.with_points(np.array([[0.7]]))
-    assert fantasy.predict(np.array([[0.7]]))[1][0] < far
-    assert fantasy.predict(np.array([[0.7]]))[0] == pytest.approx(
-        process.predict(np.array([[0.7]]))[0], abs=0.05
-    )
-
-
-def test_the_gradient_of_the_posterior_is_right():
-    rng = np.random.default_rng(0)
-    X, y = rng.random((12, 3)), rng.random(12)
-    process = GaussianProcess(X, y, noise=1e-4)
-    squares = (X[:, None, :] - X[None, :, :]) ** 2
-    theta = np.array([-0.5, 0.3, 1.0, -4.0])
-    _, gradient = process._negative_log_posterior(theta, squares)
-    for k in range(4):
-        step = np.zeros(4)
-        step[k] = 1e-6
-        up = process._negative_log_posterior(theta + step, squares)[0]
-        down = process._negative_log_posterior(theta - step, squares)[0]
-        assert gradient[k] == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-6)
-
-
-@pytest.mark.parametrize("y", [np.zeros(5), np.full(5, 1e30), np.array([0, 0, 0, 0, 1e18])])
-def test_scores_of_any_size_are_survived(y):
-    mean, deviation = GaussianProcess(np.linspace(0, 1, 5)[:, None], y, noise=0.0).predict(np.array([[0.3]]))
-    assert np.isfinite(mean).all()
-    assert np.isfinite(deviation).all()
-
-
-def test_a_cube_puts_categories_at_equal_distances_and_ignores_what_is_fixed():
-    hp = HyperParameters()
-    hp.Fixed("f", 1)
-    hp.Choice("c", ["a", "b", "z"])
-    hp.Float("x", 0, 10)
-    with hp.conditional_scope("c", ["a"]):
-        hp.Int("n", 1, 4)
-    cube = Cube(hp)
-    points = cube.encode([{"f": 1, "c": c, "x": 5.0, **({"n": 4} if c == "a" else {})} for c in "abz"])
-    assert points.shape == (3, cube.dimensions) == (3, 5)
-    assert np.linalg.norm(points[1] - points[2]) == pytest.approx(1.0)
-    assert points[1, -1] == 0.5  # inactive
-    assert points[0, -1] == pytest.approx(0.875)
-
-
-@pytest.mark.parametrize("arguments", [{"alpha": -1}, {"beta": "2"}, {"num_initial_points": 0}])
-def test_arguments_that_can_not_be_are_refused(arguments):
-    with pytest.raises(ConfigurationError, match=next(iter(arguments))):
-        BayesianOptimizationOracle("loss", **arguments)
-
-
 # -- what a study may bring along --------------------------------------------------------------------------
 
 
@@ -407,22 +270,6 @@ def test_new_entries_that_are_not_tuned_do_not_make_trials_distinct(name):
     oracle = ALL[name](seed=1, hyperparameters=hp, tune_new_entries=False)
     values = run(oracle, lambda hp: hp.Int("b", 5, 9), limit=10)
     assert sorted(v["a"] for v in values) == [0, 1, 2]
-
-
-def declared_by_two_workers(oracle):
-    oracle.hyperparameters.Choice("opt", ["adam"])
-    oracle.hyperparameters.Float("rate", 1e-4, 1e-1, step=10, sampling="log", default=0.0)
-    oracle.hyperparameters.Int("n", 1, 3)
-
-
-def test_values_from_outside_their_domain_are_survived():
-    oracle = BayesianOptimizationOracle("loss", max_trials=12, num_initial_points=3, seed=1)
-    declared_by_two_workers(oracle)
-    for n, odd in enumerate(({"opt": "sgd"}, {"rate": 0.0}, {"rate": -1.0, "n": 10**9}, {"n": "three"})):
-        trial = oracle.create_trial("t")
-        trial.hyperparameters.values.update(odd)
-        end(oracle, trial, float(n))
-    assert len(run(oracle, nothing)) >= 8
 
 
 def test_two_hyperparameters_of_one_name_may_be_active_at_a_time():
@@ -436,39 +283,6 @@ def test_two_hyperparameters_of_one_name_may_be_active_at_a_time():
         oracle = ALL[name](seed=1)
         declare(oracle.hyperparameters)
         assert len(run(oracle, nothing)) == 4
-
-
-@pytest.mark.slow
-def test_a_corner_where_trials_fail_is_avoided():
-    """Out of memory where x is large, which is also where the score is best."""
-    for seed in range(3):
-        oracle = BayesianOptimizationOracle("loss", max_trials=25, num_initial_points=6, seed=seed)
-        oracle.hyperparameters.Float("x", 0, 1)
-        oracle.hyperparameters.Float("y", 0, 1)
-        while (trial := oracle.create_trial("t")).status == "RUNNING":
-            x = trial.hyperparameters.get("x")
-            end(oracle, trial, -x, "FAILED" if x > 0.85 else "COMPLETED")  # three in a row would raise
-        assert oracle.get_best_trials()[0].hyperparameters.get("x") > 0.7
-
-
-@pytest.mark.slow
-def test_one_diverged_score_does_not_hide_the_others():
-    best = []
-    for diverged in (False, True):
-        oracle = BayesianOptimizationOracle("loss", max_trials=30, num_initial_points=8, seed=1)
-        declare_branin(oracle.hyperparameters)
-        run(oracle, nothing, score=lambda hp, n, d=diverged: 1e200 if d and n == 2 else branin(hp, n))
-        best.append(oracle.get_best_trials()[0].score)
-    assert max(best) < 1.5
-
-
-@pytest.mark.slow
-def test_booleans_are_searched_around_the_best():
-    oracle = BayesianOptimizationOracle("loss", max_trials=60, num_initial_points=20, seed=1)
-    for i in range(16):
-        oracle.hyperparameters.Boolean(f"b{i}")
-    run(oracle, nothing, score=lambda hp, n: -float(sum(hp.values.values())))
-    assert oracle.get_best_trials()[0].score <= -15
 
 
 @pytest.mark.parametrize("name", ["random", "grid", "hyperband"])

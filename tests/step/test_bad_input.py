@@ -91,7 +91,7 @@ def written(commands):
 @pytest.mark.parametrize(
     ("oracle", "words"),
     [
-        ({"class": "own:Own"}, ["the oracle RandomSearch, not own:Own"]),
+        ({"class": "own:Own"}, ["the oracle BayesianOptimization, not own:Own"]),
         ({"objective": "val_loss"}, ["the objective None", "val_loss"]),
     ],
 )

@@ -19,7 +19,7 @@ TWELVE = json.dumps({"class": "RandomSearch", "max_trials": 12, "seed": 3})
 
 
 def oracle(**settings):
-    return json.dumps({"max_trials": 12, "seed": 3, **settings})
+    return json.dumps({"class": "RandomSearch", "max_trials": 12, "seed": 3, **settings})
 
 
 def statuses(study):

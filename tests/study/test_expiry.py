@@ -1,6 +1,7 @@
 """Leases: who waits gives back what a dead worker holds, and never what a live one holds."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,7 +9,7 @@ from ktcomponent.errors import Fenced, StorageError
 from ktcomponent.oracles import RandomSearchOracle
 from ktcomponent.storage import MemoryStorage
 from ktcomponent.study import Draft, Study, beats
-from ktcomponent.study.expiry import Expiry
+from ktcomponent.study.expiry import Expiry, pause_s
 from ktcomponent.tuners.base_tuner import BaseTuner
 from tests.study.faulty import FakeClock
 from tests.study.test_study import A1, B1, claim, finish, started
@@ -119,3 +120,15 @@ def test_a_program_that_lost_a_trial_goes_on_with_the_search(tmp_path, capsys):
         json.loads(tuner._ledger.study.storage.get(key)) for key in tuner._ledger.study.storage.list("log")
     ]
     assert [entry["trial"] for entry in log if entry["op"] == "finish"] == sorted(state.trials)
+
+
+def test_nobody_loses_more_than_a_part_of_the_time_it_has_waited():
+    state = SimpleNamespace(shortest_lease=lambda: 60.0)
+    waited = 0.0
+    while waited < 300:
+        pause = pause_s(waited, state)
+        assert pause <= max(0.3, waited / 4)
+        assert 0.3 <= pause <= 5.0
+        waited += pause
+    assert pause == 5.0
+    assert pause_s(100.0, SimpleNamespace(shortest_lease=lambda: 6.0)) == 1.0

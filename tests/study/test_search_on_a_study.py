@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from ktcomponent.oracles import (
+    AshaOracle,
     BayesianOptimizationOracle,
     GridSearchOracle,
     HyperbandOracle,
@@ -18,6 +19,7 @@ ALL = {
     "random": lambda: RandomSearchOracle("loss", max_trials=16, seed=2),
     "bayesian": lambda: BayesianOptimizationOracle("loss", max_trials=16, num_initial_points=6, seed=2),
     "grid": lambda: GridSearchOracle("loss", seed=2),
+    "asha": lambda: AshaOracle("loss", max_epochs=9, max_configurations=12, seed=2),
     "hyperband": lambda: HyperbandOracle("loss", max_epochs=9, seed=2),
 }
 
@@ -266,25 +268,22 @@ def test_looking_for_work_fits_no_process(storage, monkeypatch):
     oracle = declared(ALL["bayesian"]())
     ledger = bind(oracle, storage, writer("w"))
     drain(oracle, limit=8)
-    monkeypatch.setattr(BayesianOptimizationOracle, "_fit", None)
+    monkeypatch.setattr(BayesianOptimizationOracle, "_sampler", None)
     assert ledger.peek() == "RUNNING"
 
 
 def test_a_lost_race_does_not_fit_again(storage, monkeypatch):
-    from ktcomponent.oracles import gaussian_process
+    from ktcomponent.oracles.bayesian.gaussian_process import Prior
 
     oracle, other = declared(ALL["bayesian"]()), declared(ALL["bayesian"]())
     bind(oracle, storage, writer("w"))
     bind(other, storage, writer("v"))
     drain(oracle, limit=7)
     fits = []
-    init = gaussian_process.GaussianProcess.__init__
-    monkeypatch.setattr(
-        gaussian_process.GaussianProcess, "__init__", lambda self, *a: (fits.append(1), init(self, *a))[1]
-    )
-    first = oracle.create_trial("t")
-    second = oracle.create_trial("u")
-    assert (first.status, second.status, len(fits)) == ("RUNNING", "RUNNING", 1)
+    fit = Prior.fit
+    monkeypatch.setattr(Prior, "fit", lambda self, *a: (fits.append(1), fit(self, *a))[1])
+    statuses = [oracle.create_trial(name).status for name in "tuv"]
+    assert (statuses, len(fits)) == (["RUNNING"] * 3, 2)  # of the two views of the scores
     assert other.create_trial("t").status == "RUNNING"
 
 

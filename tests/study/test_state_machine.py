@@ -204,7 +204,6 @@ def test_any_order_of_workers_people_and_faults_loses_nothing():
         settings=settings(
             max_examples=300,
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             derandomize=True,
         ),

@@ -1,1 +1,1 @@
-"""Operators: one file for each place to run, over one base."""
+"""Operators: one file a place to run, over one base."""

@@ -1,0 +1,184 @@
+"""`Sampler`: proposes the values of an oracle's next trial from all trials it knows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ktcomponent.hyperparameters import Fixed, HyperParameters
+from ktcomponent.oracles.bayesian.design import initial_point
+from ktcomponent.oracles.bayesian.fidelity import FIDELITY, Fidelity
+from ktcomponent.oracles.bayesian.model_space import INACTIVE, ModelSpace
+from ktcomponent.oracles.bayesian.proposing import Evidence, propose
+from ktcomponent.oracles.bayesian.surrogate import Known, Surrogate
+from ktcomponent.oracles.earlier import EarlierStudy
+from ktcomponent.oracles.proposal import RUNNING, Proposal
+from ktcomponent.trial import Trial, TrialStatus
+
+if TYPE_CHECKING:
+    from ktcomponent.oracles.oracle import Oracle
+
+Array = npt.NDArray[np.float64]
+
+MOST_INITIAL, MOST_INITIAL_AFTER = 10, 4
+"""So many trials at most come before the model is asked; after earlier studies fewer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """Proposes what promises the largest improvement of a fully trained model.
+
+    Args:
+        num_initial_points: So many trials are spread over the space first; None for three more than there are
+            hyperparameters, at most 10.
+        alpha: The least variance of the noise, relative to that of the scores.
+        beta: With a number, the confidence bound is used instead of expected improvement.
+        fidelity: How far trainings go, where they differ in it: the model then learns from short ones too.
+        earlier: Trials of earlier studies: see `ktcomponent.oracles.earlier`.
+    """
+
+    num_initial_points: int | None = None
+    alpha: float = 1e-4
+    beta: float | None = None
+    fidelity: Fidelity | None = None
+    earlier: Sequence[EarlierStudy] = ()
+    _models: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+
+    def propose(self, oracle: Oracle, begun: int) -> Proposal | None:
+        """Untried values for the next trial; None where all that were looked at were tried.
+
+        Args:
+            oracle: Whose trial it will be.
+            begun: How many configurations have been begun.
+        """
+        tuned = [hp for hp in oracle.hyperparameters.space if not isinstance(hp, Fixed)]
+        if not tuned:
+            return None
+        surrogate = self._surrogate(oracle)
+        most = MOST_INITIAL_AFTER if len(surrogate.best_earlier()) else MOST_INITIAL
+        initial = self.num_initial_points or min(most, len(tuned) + 3)
+        is_known = any(t.status == TrialStatus.COMPLETED for t in oracle.trials.values())
+        proposal = self._best(oracle, surrogate) if is_known and begun >= initial else None
+        return proposal or self._initial(oracle, surrogate, begun)
+
+    def _initial(self, oracle: Oracle, surrogate: Surrogate, begun: int) -> Proposal | None:
+        """A point of the sequence that spreads over the space; None if it was tried."""
+        # By turns the best of earlier studies, and what is tried first without them.
+        told = surrogate.best_earlier()
+        if begun % 2 == 0 and begun // 2 < len(told):
+            values, how = surrogate.space.decode(told[begun // 2]), "earlier"
+        else:
+            number = begun - min((begun + 1) // 2, len(told))
+            values, how = (
+                surrogate.space.decode(initial_point(surrogate.space, number, oracle.seed)[0]),
+                "initial",
+            )
+        if oracle._duplicate(values):
+            return None
+        return {"status": RUNNING, "values": values, "why": {"how": how}}
+
+    def _best(self, oracle: Oracle, surrogate: Surrogate) -> Proposal | None:
+        """What the model says; None if all that it looked at was tried."""
+        found = propose(
+            surrogate,
+            self._evidence(oracle, surrogate),
+            self.beta,
+            np.random.default_rng((abs(oracle.seed), len(oracle.trials))),
+            oracle._duplicate,
+        )
+        if not found:
+            return None
+        sign = _sign(oracle)
+        proposals = []
+        for candidate in found:
+            mean = candidate.why.get("mean")
+            why = candidate.why if mean is None else {**candidate.why, "mean": sign * mean}
+            proposals.append(Proposal(status=RUNNING, values=candidate.values, why=why))
+        first, *others = proposals
+        return {**first, "spare": others}
+
+    def _surrogate(self, oracle: Oracle) -> Surrogate:
+        """The model, which is made anew where the space or the seed has changed."""
+        key = ([hp.domain() for hp in oracle.hyperparameters.space], oracle.seed)
+        if self._models.get("key") != key:
+            self._models["key"] = key
+            space = self._space(oracle.hyperparameters)
+            earlier = [self._known_earlier(space, study, _sign(oracle)) for study in self.earlier]
+            earlier = [known for known in earlier if known.ids]
+            self._models["surrogate"] = Surrogate(space, self.alpha, abs(oracle.seed), earlier)
+        surrogate: Surrogate = self._models["surrogate"]
+        return surrogate
+
+    def _space(self, hyperparameters: HyperParameters) -> ModelSpace:
+        if self.fidelity is None:
+            return ModelSpace(hyperparameters)
+        space = HyperParameters()
+        space.merge(hyperparameters.space)
+        space.Float(FIDELITY, 0.0, 1.0)
+        return ModelSpace(space, pinned=FIDELITY)
+
+    def _known_earlier(self, space: ModelSpace, study: EarlierStudy, sign: float) -> Known:
+        """An earlier study's trials. Numbers whose domain is another one by now are taken to its nearest value."""
+        full = {} if self.fidelity is None else {FIDELITY: 1.0}
+        trials = [t for t in study["trials"] if space.has_categories_of(t["values"])]
+        points = space.encode([{**trial["values"], **full} for trial in trials])
+        points = space.legal(np.where(np.isnan(points), INACTIVE, points))
+        return Known(
+            [str(n) for n in range(len(trials))], points, np.array([sign * t["score"] for t in trials])
+        )
+
+    def _evidence(self, oracle: Oracle, surrogate: Surrogate) -> Evidence:
+        ended = [oracle.trials[trial_id] for trial_id in oracle.end_order]
+        failed = np.array([t.status != TrialStatus.COMPLETED for t in ended], bool)
+        running = [
+            t for t in oracle.trials.values() if t.status in (TrialStatus.RUNNING, TrialStatus.INVALID)
+        ]
+        completed = [t for t in ended if t.status == TrialStatus.COMPLETED]
+        if self.fidelity is None:
+            rows: list[tuple[Trial, int | None]] = [(t, None) for t in completed]
+            told = [t.score or 0.0 for t in completed]
+        else:
+            reached = [(t, *row) for t in completed for row in self.fidelity.reached(t).items()]
+            rows = [(t, epochs) for t, epochs, _ in reached]
+            told = self.fidelity.lifted(reached)
+        scores = _sign(oracle) * np.array(told)
+        return Evidence(
+            Known([_id(*row) for row in rows], self._points(surrogate, rows), scores),
+            Known(
+                [t.trial_id for t in ended],
+                self._points(surrogate, [(t, self._full) for t in ended]),
+                -failed.astype(float),
+            ),
+            failed,
+            self._points(surrogate, [(t, self._planned(t)) for t in running]),
+        )
+
+    def _points(self, surrogate: Surrogate, trials: Sequence[tuple[Trial, int | None]]) -> Array:
+        """The points of trials that have trained for so many epochs."""
+        return surrogate.points([_id(*t) for t in trials], [self._values(*t) for t in trials])
+
+    @property
+    def _full(self) -> int | None:
+        return None if self.fidelity is None else self.fidelity.most
+
+    def _planned(self, trial: Trial) -> int | None:
+        return None if self.fidelity is None else self.fidelity.planned(trial)
+
+    def _values(self, trial: Trial, epochs: int | None) -> Mapping[str, Any]:
+        """A trial's values as the model's space has them."""
+        values = trial.hyperparameters.values
+        if self.fidelity is None or epochs is None:
+            return values
+        return {**values, FIDELITY: self.fidelity.position(epochs)}
+
+
+def _id(trial: Trial, epochs: int | None) -> str:
+    return trial.trial_id if epochs is None else f"{trial.trial_id}@{epochs}"
+
+
+def _sign(oracle: Oracle) -> float:
+    return -1.0 if oracle.objective.direction == "max" else 1.0

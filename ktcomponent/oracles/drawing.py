@@ -1,0 +1,86 @@
+"""Values drawn at random that no trial has yet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ktcomponent.hyperparameters import HyperParameter, HyperParameters
+from ktcomponent.oracles.odometer import Odometer
+from ktcomponent.oracles.random_numbers import uniform
+from ktcomponent.trial import Trial
+
+
+class Drawing:
+    """The part of an oracle that knows which values were tried, and draws others."""
+
+    trials: dict[str, Trial]
+    hyperparameters: HyperParameters
+    seed: int
+    tune_new_entries: bool
+    _candidate: int
+    _max_collisions: int
+    _tried_so_far: set[str]
+    _id_to_hash: defaultdict[str, str | None]
+
+    def _random_values(self) -> dict[str, Any] | None:
+        """Values drawn at random that no trial has; None when the space has no others.
+
+        A function of the seed, the number of trials and the draws made for this trial so far.
+        """
+        for _ in range(self._max_collisions + 1):
+            values: dict[str, Any] = {}
+            for hp in self.hyperparameters.space:
+                # Of several with one name that are active at a time the first counts, as when a model asks.
+                if hp.name not in values and all(c.is_active(values) for c in hp.conditions):
+                    values[hp.name] = hp.prob_to_value(self._draw(hp))
+            self._candidate += 1
+            if not self._duplicate(values):
+                return values
+        return self._first_untried()
+
+    def _draw(self, hp: HyperParameter) -> float:
+        return uniform(self.seed, len(self.trials), self._candidate, hp.name)
+
+    def _first_untried(self) -> dict[str, Any] | None:
+        """The first combination, from a random one on, that no trial has; None if all were tried.
+
+        For a space that is nearly used up. A continuous hyperparameter takes one value drawn at random, which
+        is new whenever it is active.
+        """
+
+        def axis(hp: HyperParameter) -> Sequence[Any]:
+            legal = hp.legal_values
+            return [hp.prob_to_value(self._draw(hp))] if legal is None else legal
+
+        odometer = Odometer(self.hyperparameters, axis)
+        values = first = odometer.at(lambda hp, n: min(int(self._draw(hp) * n), n - 1))
+        while self._duplicate(values):
+            values = odometer.after(values) or odometer.first()
+            if values == first:
+                return None
+        return values
+
+    def _duplicate(self, values: Mapping[str, Any]) -> bool:
+        return self._compute_values_hash(self._tuned(values)) in self._tried_so_far
+
+    def _tuned(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The values by which trials are told apart: not those of new entries that aren't tuned."""
+        if self.tune_new_entries:
+            return values
+        return {hp.name: values[hp.name] for hp in self.hyperparameters.space if hp.name in values}
+
+    def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
+        text = "".join(f"{name}={values[name]}" for name in sorted(values))
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
+
+    def _record_values(self, trial: Trial) -> None:
+        trial.hyperparameters.ensure_active_values()
+        before = self._id_to_hash[trial.trial_id]
+        now = self._compute_values_hash(self._tuned(trial.hyperparameters.values))
+        self._id_to_hash[trial.trial_id] = now
+        if before is not None and before != now and before not in self._id_to_hash.values():
+            self._tried_so_far.discard(before)
+        self._tried_so_far.add(now)

@@ -1,0 +1,91 @@
+"""Ending trainings early: what a stopping rule says about those of an oracle."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ktcomponent.objective import Objective
+from ktcomponent.oracles.decision import synchronized
+from ktcomponent.oracles.stopping import StoppingRule, stopping_rule
+from ktcomponent.trial import Trial
+
+
+class Judging:
+    """The part of an oracle that ends trainings early."""
+
+    trials: dict[str, Trial]
+    objective: Objective
+    multi_worker: bool
+    _unjudged: bool
+
+    def score_trial(self, trial: Trial) -> None:
+        raise NotImplementedError
+
+    @property
+    def stopping(self) -> StoppingRule | None:
+        """The rule that ends trainings early, if any."""
+        return self._stopping
+
+    @stopping.setter
+    def stopping(self, rule: Any) -> None:
+        self._stopping = stopping_rule(rule)
+
+    @synchronized
+    def should_stop(self, trial_id: str, value: float, step: int = 0) -> bool:
+        """Whether the stopping rule ends the training of a trial; for who reports its metrics only at the end.
+
+        Args:
+            trial_id: Its id.
+            value: The best value of the objective so far.
+            step: The step that has just ended, from 0; for example the epoch.
+        """
+        trial = self.trials[trial_id]
+        rung = self.due_rung(trial_id, step)
+        if rung is not None:
+            self._judge(trial, rung, value)
+        return trial.stopped is not None
+
+    def due_rung(self, trial_id: str, step: int) -> int | None:
+        """The rung that a training has come to with this step, None where nothing is to be judged."""
+        trial = self.trials.get(trial_id)
+        if (
+            self._stopping is None
+            or self.multi_worker
+            or self._unjudged
+            or trial is None
+            or trial.stopped is not None
+        ):
+            return None
+        rung = self._stopping.rung(step + 1)
+        return None if rung is None or rung in trial.rungs else rung
+
+    @contextlib.contextmanager
+    def unjudged(self) -> Iterator[None]:
+        """Within it the stopping rule doesn't look: what is reported belongs to a training that has come to its end."""
+        self._unjudged = True
+        try:
+            yield
+        finally:
+            self._unjudged = False
+
+    def _judge(self, trial: Trial, rung: int, value: float) -> None:
+        """Keeps what a training has reached at a rung, and ends it where the rule says so."""
+        assert self._stopping is not None
+        sign = -1.0 if self.objective.direction == "max" else 1.0
+        mine = sign * value if math.isfinite(value) else math.inf
+        trial.rungs = {**trial.rungs, rung: sign * mine}
+        others = [t.rungs for t in self.trials.values() if t.rungs and t is not trial]
+        if sum(rung in other for other in others) < self._stopping.min_trials:
+            return
+        curve, *curves = ({n: sign * v for n, v in known.items()} for known in (trial.rungs, *others))
+        if math.isinf(mine) or self._stopping.is_hopeless(curve, curves):
+            trial.stopped = rung
+
+    def _best_so_far(self, trial: Trial) -> float:
+        ended = copy.copy(trial)
+        self.score_trial(ended)
+        return math.nan if ended.score is None else ended.score

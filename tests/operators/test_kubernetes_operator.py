@@ -1,0 +1,107 @@
+"""`KubernetesTuningOperator` without a cluster: the pod it asks for, and what it refuses."""
+
+import json
+import types
+
+import pytest
+from airflow.providers.cncf.kubernetes.secret import Secret
+from airflow.providers.common.compat.sdk import AirflowFailException
+from ktcomponent_airflow import KubernetesTuningOperator
+from kubernetes.client import ApiClient
+from kubernetes.client import models as k8s
+
+from ktcomponent.errors import ConfigurationError
+from tests.conftest import ROOT
+
+TI = types.SimpleNamespace(
+    dag_id="churn", run_id="manual__2026-01-01T00:00:00+00:00", task_id="batch", map_index=-1, try_number=1
+)
+CONTEXT = {"ti": TI, "run_id": TI.run_id, "dag": types.SimpleNamespace()}
+
+
+@pytest.fixture(autouse=True)
+def cluster(tmp_path, monkeypatch):
+    """A kubeconfig; nothing is asked of the cluster."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {}}],
+        "current-context": "c",
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig")
+    )
+
+
+def operator(**arguments):
+    defaults = {
+        "study": "gs://tuning/churn",
+        "hypermodel": "churn.model:build",
+        "image": "registry.example.org/churn:7",
+        "batch_size": 5,
+    }
+    return KubernetesTuningOperator(task_id="batch", **{**defaults, **arguments})
+
+
+def pod_of(operator):
+    """The pod, as it goes to the API server."""
+    operator.arguments = operator.command_line(CONTEXT)
+    operator.name = "churn-batch"
+    operator.random_name_suffix = False
+    pod = ApiClient().sanitize_for_serialization(operator.build_pod_request_obj(CONTEXT))
+    pod["metadata"]["labels"].pop("airflow_version")
+    return pod
+
+
+def test_the_pod_is_what_it_was():
+    pod = pod_of(
+        operator(
+            namespace="tuning",
+            gpus=2,
+            search_args="churn.data:load",
+            oracle={"objective": "val_auc", "max_trials": 60},
+            env={"TF_CPP_MIN_LOG_LEVEL": "2"},
+            service_account_name="tuning",
+            node_selector={"cloud.google.com/gke-accelerator": "nvidia-l4"},
+            secrets=[Secret("env", "FSSPEC_GS", "storage", "options")],
+            container_resources=k8s.V1ResourceRequirements(requests={"cpu": "4", "memory": "16Gi"}),
+            pod_template_dict={"spec": {"priorityClassName": "low", "containers": [{"name": "base"}]}},
+        )
+    )
+    golden = json.loads((ROOT / "tests/operators/pod.json").read_text())
+    assert pod == golden
+    # The client's models take every field of it, and lose none.
+    response = types.SimpleNamespace(data=json.dumps(golden))
+    model = ApiClient().deserialize(response, "V1Pod")
+    assert ApiClient().sanitize_for_serialization(model) == golden
+
+
+def test_what_is_given_comes_before_the_defaults_of_spot_nodes():
+    pod = pod_of(operator(tolerations=[], annotations={"a": "b"}, startup_timeout_seconds=5))
+    assert "tolerations" not in pod["spec"] or pod["spec"]["tolerations"] == []
+    assert pod["metadata"]["annotations"]["a"] == "b"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"pod_template_dict": {"spec": {"containers": "none"}}},
+        {"pod_template_dict": {"spec": ["base"]}},
+        {"pod_template_file": "/nowhere/pod.yaml"},
+    ],
+)
+def test_a_pod_that_can_not_be_made_fails_without_a_retry(arguments):
+    with pytest.raises(AirflowFailException, match="can't be made of its template"):
+        operator(namespace="tuning", **arguments).build_pod_request_obj(CONTEXT)
+
+
+def test_arguments_that_a_pod_can_not_have_are_refused():
+    with pytest.raises(ConfigurationError, match="can't be 'all'"):
+        operator(gpus="all")
+    with pytest.raises(ConfigurationError, match="needs `image`"):
+        operator(image=None)
+    assert operator(image=None, pod_template_file="pod.yaml").image is None

@@ -1,0 +1,317 @@
+"""Bayesian optimization as a search: what it proposes, from what, and in time."""
+
+import json
+import math
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ktcomponent.errors import ConfigurationError
+from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.oracles import BayesianOptimizationOracle, RandomSearchOracle
+from tests.oracles.searching import end, nothing, run
+
+
+def branin(hp, _):
+    """Three minima of 0.398: L. C. W. Dixon, G. P. Szego (1978)."""
+    x, y = hp.get("x"), hp.get("y")
+    return (
+        (y - 5.1 / (4 * math.pi**2) * x * x + 5 / math.pi * x - 6) ** 2
+        + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x)
+        + 10
+    )
+
+
+def declare_branin(hp):
+    hp.Float("x", -5, 10)
+    hp.Float("y", 0, 15)
+
+
+def declare_everything(hp):
+    hp.Fixed("seed", 3)
+    hp.Float("rate", 1e-5, 1.0, sampling="log")
+    hp.Int("units", 8, 512, sampling="log")
+    hp.Int("layers", 1, 4)
+    hp.Float("drop", 0, 0.8, step=0.2)
+    hp.Boolean("norm")
+    hp.Choice("size", [1, 2, 8])
+    if hp.Choice("kind", ["a", "b", "c"]) == "b":
+        with hp.conditional_scope("kind", ["b"]):
+            hp.Float("momentum", 0, 1)
+            if hp.Boolean("deep"):
+                with hp.conditional_scope("deep", [True]):
+                    hp.Choice("what", ["x", "y", "z"])
+
+
+def score_of_everything(hp, _):
+    values = hp.values
+    score = (math.log10(values["rate"]) + 3) ** 2 + abs(math.log(values["units"] / 100)) + values["drop"]
+    return score + (values.get("momentum", 0.5) - 0.9) ** 2 - values["norm"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("direction", ["min", "max"])
+def test_it_finds_a_minimum_that_random_search_does_not(direction):
+    sign = 1 if direction == "min" else -1
+    objective = {"name": "loss", "direction": direction}
+    best = {}
+    for cls in (BayesianOptimizationOracle, RandomSearchOracle):
+        found = []
+        for seed in range(3):
+            oracle = cls(objective, max_trials=25, seed=seed)
+            run(oracle, declare_branin, score=lambda hp, n: sign * branin(hp, n))
+            found.append(sign * oracle.get_best_trials()[0].score)
+        best[cls] = float(np.median(found))
+    assert best[BayesianOptimizationOracle] < 0.5
+    assert best[BayesianOptimizationOracle] < best[RandomSearchOracle]
+
+
+def test_the_first_trial_has_the_defaults_that_the_user_chose():
+    oracle = BayesianOptimizationOracle("loss", seed=1)
+    oracle.hyperparameters.Float("rate", 1e-4, 1e-1, sampling="log", default=0.05)
+    oracle.hyperparameters.Int("units", 0, 100)
+    oracle.hyperparameters.Choice("kind", ["a", "b", "c"], default="c")
+    first = oracle.create_trial("t")
+    assert first.hyperparameters.values == {"rate": pytest.approx(0.05), "units": 50, "kind": "c"}
+    assert first.why == {"how": "initial"}
+
+
+@pytest.mark.slow
+def test_the_first_trials_are_spread_better_than_at_random():
+    oracle = BayesianOptimizationOracle("loss", max_trials=16, num_initial_points=16, seed=2)
+    values = run(oracle, declare_branin)
+    cells = {(int((v["x"] + 5) / 15 * 4), int(v["y"] / 15 * 4)) for v in values}
+    assert len(cells) >= 13  # of 16; at random 10.3 on average
+
+
+def test_trials_that_run_side_by_side_are_spread():
+    oracle = BayesianOptimizationOracle("loss", max_trials=50, num_initial_points=10, seed=1)
+    run(oracle, declare_branin, limit=12, score=branin)
+    batch = [oracle.create_trial(f"t{i}").hyperparameters for i in range(4)]
+    points = np.array([[hp.get("x") / 15, hp.get("y") / 15] for hp in batch])
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)[np.triu_indices(4, 1)]
+    assert distances.min() > 0.01
+
+
+@pytest.mark.slow
+def test_beta_governs_how_much_it_explores():
+    def spread(beta):
+        oracle = BayesianOptimizationOracle(
+            "loss", max_trials=30, num_initial_points=8, beta=beta, seed=4, acquisition="ucb"
+        )
+        values = run(oracle, declare_branin, score=branin)[8:]
+        return float(np.std([v["x"] for v in values]))
+
+    assert spread(0.01) < spread(20.0)
+
+
+def test_every_proposal_says_why():
+    oracle = BayesianOptimizationOracle({"name": "loss", "direction": "max"}, max_trials=20, seed=3)
+    declare_branin(oracle.hyperparameters)
+    run(oracle, declare_branin, score=lambda hp, n: -branin(hp, n))
+    reasons = [t.why for t in oracle.trials.values()]
+    assert [why["how"] for why in reasons[:5]] == ["initial"] * 5
+    later = reasons[5:]
+    assert {why["how"] for why in later} <= {"exploit", "explore"}
+    best = -0.398
+    for why in later:
+        assert set(why) == {"how", "mean", "deviation", "expected_improvement"}
+        assert why["deviation"] >= 0
+        assert why["expected_improvement"] >= 0
+    assert later[-1]["mean"] == pytest.approx(best, abs=5.0)
+    state = json.loads(json.dumps(oracle.get_state()))
+    again = BayesianOptimizationOracle({"name": "loss", "direction": "max"})
+    again.set_state(state)
+    assert [t.why for t in again.trials.values()] == reasons
+
+
+REPLAY = """
+import json, sys
+from ktcomponent.oracles import BayesianOptimizationOracle
+oracle = BayesianOptimizationOracle("loss", max_trials=None)
+oracle.set_state(json.load(sys.stdin))
+print(json.dumps([oracle.create_trial(f"p{i}").hyperparameters.values for i in range(3)]))
+"""
+
+
+def test_a_proposal_follows_from_seed_and_trials_in_any_process():
+    oracle = BayesianOptimizationOracle("loss", max_trials=None, seed=5)
+    declare_everything(oracle.hyperparameters)
+    for limit in (12, 17, 23):  # the same object has proposed before
+        run(oracle, declare_everything, limit=limit - len(oracle.trials), score=score_of_everything)
+    state = json.dumps(oracle.get_state())
+    here = [oracle.create_trial(f"p{i}").hyperparameters.values for i in range(3)]
+    there = subprocess.run(
+        [sys.executable, "-c", REPLAY], input=state, capture_output=True, text=True, check=True
+    ).stdout
+    assert json.loads(there) == json.loads(json.dumps(here))
+
+
+@pytest.mark.slow
+def test_proposals_are_legal_and_never_twice():
+    oracle = BayesianOptimizationOracle("loss", max_trials=40, seed=7)
+    declare_everything(oracle.hyperparameters)
+    values = run(oracle, declare_everything, score=score_of_everything)
+    assert len({json.dumps(v, sort_keys=True) for v in values}) == 40
+    domains = {hp.name: hp for hp in oracle.hyperparameters.space}
+    for v in values:
+        space = oracle.hyperparameters.copy()
+        space.values = dict(v)
+        active = {hp.name for hp in space.space if space.is_active(hp)}
+        assert set(v) == active
+        for name, value in v.items():
+            hp = domains[name]
+            legal = hp.legal_values if name != "seed" else [3]
+            assert value in legal if legal is not None else hp.min_value <= value <= hp.max_value
+
+
+@pytest.mark.slow
+def test_a_corner_where_trials_fail_is_avoided():
+    """Out of memory where x is large, which is also where the score is best."""
+    for seed in range(3):
+        oracle = BayesianOptimizationOracle("loss", max_trials=25, num_initial_points=6, seed=seed)
+        oracle.hyperparameters.Float("x", 0, 1)
+        oracle.hyperparameters.Float("y", 0, 1)
+        while (trial := oracle.create_trial("t")).status == "RUNNING":
+            x = trial.hyperparameters.get("x")
+            end(oracle, trial, -x, "FAILED" if x > 0.85 else "COMPLETED")  # three in a row would raise
+        assert oracle.get_best_trials()[0].hyperparameters.get("x") > 0.8
+        failed = [t for t in oracle.trials.values() if t.status == "FAILED"]
+        assert len(failed) <= 13
+
+
+@pytest.mark.slow
+def test_one_diverged_score_does_not_hide_the_others():
+    best = []
+    for diverged in (False, True):
+        oracle = BayesianOptimizationOracle("loss", max_trials=30, num_initial_points=8, seed=1)
+        declare_branin(oracle.hyperparameters)
+        run(oracle, nothing, score=lambda hp, n, d=diverged: 1e200 if d and n == 2 else branin(hp, n))
+        best.append(oracle.get_best_trials()[0].score)
+    assert max(best) < 0.6
+
+
+@pytest.mark.slow
+def test_booleans_are_searched_around_the_best():
+    oracle = BayesianOptimizationOracle("loss", max_trials=60, num_initial_points=20, seed=1)
+    for i in range(16):
+        oracle.hyperparameters.Boolean(f"b{i}")
+    run(oracle, nothing, score=lambda hp, n: -float(sum(hp.values.values())))
+    assert oracle.get_best_trials()[0].score <= -15
+
+
+def test_values_from_outside_their_domain_are_survived():
+    oracle = BayesianOptimizationOracle("loss", max_trials=12, num_initial_points=3, seed=1)
+    oracle.hyperparameters.Choice("opt", ["adam"])
+    oracle.hyperparameters.Float("rate", 1e-4, 1e-1, step=10, sampling="log", default=0.0)
+    oracle.hyperparameters.Int("n", 1, 3)
+    for n, odd in enumerate(({"opt": "sgd"}, {"rate": 0.0}, {"rate": -1.0, "n": 10**9}, {"n": "three"})):
+        trial = oracle.create_trial("t")
+        trial.hyperparameters.values.update(odd)
+        end(oracle, trial, float(n))
+    assert len(run(oracle, nothing)) >= 8
+
+
+# -- ill input ---------------------------------------------------------------------------------------------
+
+
+def one_value(hp):
+    hp.Int("n", 3, 3)
+    hp.Float("x", 0, 1)
+
+
+def wide(hp):
+    for i in range(200):
+        hp.Float(f"x{i}", 0, 1)
+
+
+def many_categories(hp):
+    hp.Choice("c", [f"c{i}" for i in range(1000)])
+    hp.Float("x", 0, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("declare", [declare_branin, one_value, wide, many_categories, declare_everything])
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda n: 1.0,
+        lambda n: (-1.0) ** n * 10.0 ** (600 * ((n * 7) % 13) / 13 - 300),
+        lambda n: 1e308 * (-1.0) ** n,
+        lambda n: 5e-324 * n,
+    ],
+    ids=["equal", "1e-300 to 1e300", "largest", "denormal"],
+)
+def test_scores_of_any_size_are_survived(declare, score):
+    oracle = BayesianOptimizationOracle("loss", max_trials=None, num_initial_points=4, seed=1)
+    declare(oracle.hyperparameters)
+    began = time.process_time()
+    values = run(oracle, nothing, limit=14, score=lambda hp, n: score(n))
+    assert len(values) == 14
+    assert (time.process_time() - began) / 10 < 1.0
+
+
+@pytest.mark.parametrize("ends", [["COMPLETED"], ["FAILED"], ["FAILED"] * 9, ["FAILED", "COMPLETED"] * 4])
+def test_few_or_failed_trials_are_enough_for_a_proposal(ends):
+    oracle = BayesianOptimizationOracle(
+        "loss", max_trials=None, num_initial_points=1, seed=1, max_consecutive_failed_trials=100
+    )
+    declare_branin(oracle.hyperparameters)
+    for n, status in enumerate(ends):
+        end(oracle, oracle.create_trial("t"), float(n), status)
+    assert oracle.create_trial("t").status == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"alpha": -1}, {"beta": "2"}, {"num_initial_points": 0}, {"acquisition": "best"}]
+)
+def test_arguments_that_can_not_be_are_refused(arguments):
+    with pytest.raises(ConfigurationError, match=next(iter(arguments))):
+        BayesianOptimizationOracle("loss", **arguments)
+
+
+def test_a_seed_may_be_negative():
+    oracle = BayesianOptimizationOracle("loss", max_trials=8, seed=-3)
+    assert len(run(oracle, declare_branin, score=branin)) == 8
+
+
+def test_hyperparameters_found_later_are_searched_too():
+    oracle = BayesianOptimizationOracle("loss", max_trials=20, num_initial_points=3, seed=1)
+
+    def declare(hp):
+        hp.Float("x", 0, 1)
+        if len(oracle.trials) > 8:
+            hp.Float("late", 0, 1)
+
+    values = run(oracle, declare, score=lambda hp, n: hp.get("x"))
+    assert len({v["late"] for v in values if "late" in v}) >= 8
+    assert HyperParameters.from_config(oracle.get_state()["hyperparameters"]).get("late") is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda hp: hp.Int("a", 0, 2**64 - 1),
+        lambda hp: hp.Int("a", 1, 10**20, sampling="log"),
+        lambda hp: hp.Float("a", 0, 1e300, step=1e-3),
+        lambda hp: hp.Int("a", 1, 10**6, sampling="reverse_log"),
+    ],
+)
+def test_domains_without_end_are_searched(declare):
+    oracle = BayesianOptimizationOracle("loss", max_trials=12, num_initial_points=4, seed=1)
+    assert len(run(oracle, declare, score=lambda hp, n: float(hp.get("a")))) == 12
+
+
+@pytest.mark.slow
+def test_what_is_expected_is_near_what_was_seen():
+    rng = np.random.default_rng(2)
+    for seed in range(3):
+        oracle = BayesianOptimizationOracle("loss", max_trials=40, seed=seed)
+        run(oracle, declare_branin, score=lambda hp, n: float(rng.random()))
+        for trial in oracle.trials.values():
+            assert abs(trial.why.get("mean", 0)) < 3
+            assert trial.why.get("deviation", 0) < 3
