@@ -1,0 +1,145 @@
+"""Real trainings on scikit-learn's bundled data, small enough to run tens of thousands of them.
+
+Each is cross-validated, and the same for the same values.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.search_quality.space import Dimension, category, real, whole
+
+Values = Mapping[str, Any]
+FOLDS = 3
+
+
+@functools.lru_cache
+def _data(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised features, and labels, in a random order."""
+    from sklearn import datasets
+
+    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    x, y = x[order], y[order]
+    return (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-9), y
+
+
+def _cross_validated(x: np.ndarray, y: np.ndarray, loss: Any) -> float:
+    """The mean of `loss(x, y of training, x, y of validation)` over folds."""
+    fold = np.arange(len(y)) % FOLDS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of trainings that end before they converge
+        return float(
+            np.mean([loss(x[fold != k], y[fold != k], x[fold == k], y[fold == k]) for k in range(FOLDS)])
+        )
+
+
+KERNEL_RIDGE: list[Dimension] = [
+    category("kernel", "rbf", "laplacian", "polynomial", "sigmoid"),
+    real("alpha", 1e-4, 1e3, log=True),
+    real("gamma", 1e-4, 10.0, log=True),
+    whole("degree", 1, 4, parent=("kernel", ("polynomial",))),
+    real("coef0", 0.0, 5.0, parent=("kernel", ("polynomial", "sigmoid"))),
+]
+
+
+def kernel_ridge(v: Values) -> float:
+    """The part of the variance of diabetes' progression that isn't explained, at most 2."""
+    from sklearn.kernel_ridge import KernelRidge
+
+    x, y = _data("diabetes")
+
+    def loss(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> float:
+        mean = y1.mean()
+        model = KernelRidge(
+            alpha=v["alpha"],
+            kernel=v["kernel"],
+            gamma=v["gamma"],
+            degree=v.get("degree", 1),
+            coef0=v.get("coef0", 0.0),
+        )
+        error = np.mean((model.fit(x1, y1 - mean).predict(x2) + mean - y2) ** 2) / y.var()
+        return float(min(error, 2.0)) if np.isfinite(error) else 2.0
+
+    return _cross_validated(x, y, loss)
+
+
+BOOSTING: list[Dimension] = [
+    real("learning_rate", 1e-3, 1.0, log=True),
+    whole("max_iter", 5, 80, log=True),
+    whole("max_leaf_nodes", 2, 64, log=True),
+    whole("min_samples_leaf", 1, 60, log=True),
+    real("l2", 1e-6, 100.0, log=True),
+    real("max_features", 0.05, 1.0),
+]
+
+
+def boosting(v: Values) -> float:
+    """The log loss of gradient-boosted trees for breast cancer."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import log_loss
+
+    x, y = _data("breast_cancer")
+
+    def loss(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> float:
+        model = HistGradientBoostingClassifier(
+            learning_rate=v["learning_rate"],
+            max_iter=v["max_iter"],
+            max_leaf_nodes=v["max_leaf_nodes"],
+            min_samples_leaf=v["min_samples_leaf"],
+            l2_regularization=v["l2"],
+            max_features=v["max_features"],
+            early_stopping=False,
+            random_state=0,
+        )
+        return float(log_loss(y2, model.fit(x1, y1).predict_proba(x2)))
+
+    return _cross_validated(x, y, loss)
+
+
+NETWORK: list[Dimension] = [
+    category("solver", "adam", "sgd"),
+    real("learning_rate", 1e-4, 1.0, log=True),
+    whole("units", 4, 128, log=True),
+    category("activation", "relu", "tanh", "logistic"),
+    real("alpha", 1e-6, 10.0, log=True),
+    whole("batch_size", 8, 256, log=True),
+    whole("epochs", 2, 15),
+    real("momentum", 0.0, 0.99, parent=("solver", ("sgd",))),
+    real("beta_1", 0.5, 0.99, parent=("solver", ("adam",))),
+]
+
+
+def network(v: Values) -> float:
+    """The log loss of a network of one hidden layer for wines, by the negative logarithm's root at most 3."""
+    from sklearn.metrics import log_loss
+    from sklearn.neural_network import MLPClassifier
+
+    x, y = _data("wine")
+
+    def loss(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> float:
+        model = MLPClassifier(
+            (v["units"],),
+            activation=v["activation"],
+            solver=v["solver"],
+            alpha=v["alpha"],
+            batch_size=min(v["batch_size"], len(y1)),
+            learning_rate_init=v["learning_rate"],
+            max_iter=v["epochs"],
+            momentum=v.get("momentum", 0.0),
+            beta_1=v.get("beta_1", 0.9),
+            random_state=0,
+        )
+        try:
+            found = log_loss(y2, model.fit(x1, y1).predict_proba(x2), labels=[0, 1, 2])
+        except ValueError:  # weights that aren't finite
+            return 3.0
+        return min(float(found), 3.0) if math.isfinite(found) else 3.0
+
+    return _cross_validated(x, y, loss)

@@ -1,0 +1,117 @@
+"""Trainings replayed from the table of curves: a configuration stands for the nearest one of the table that no other stands for."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.search_quality.curves import EPOCHS, SPACE, TABLE
+from benchmarks.search_quality.space import declare
+
+
+class Table:
+    """The trainings of the table, for one search.
+
+    Attributes:
+        losses: What each training has reached after each epoch, as the part of images that it gets wrong; an array (n, epochs).
+        best: The losses after all epochs, least first.
+    """
+
+    def __init__(self) -> None:
+        from ktcomponent.hyperparameters import HyperParameters
+        from ktcomponent.oracles.bayesian.model_space import ModelSpace
+
+        rows = [json.loads(line) for line in TABLE.read_text().splitlines()]
+        wrong = 1.0 - np.array([row["val_accuracy"] for row in rows])
+        self.losses = np.minimum.accumulate(wrong, axis=1)
+        self.best = np.sort(self.losses[:, -1])
+        hp = HyperParameters()
+        declare(SPACE, hp)
+        self._space = ModelSpace(hp)
+        self._row_of: dict[str, int] = {}
+        self._features = self._space.features(self._space.encode([row["values"] for row in rows]))
+
+    def curve(self, values: Mapping[str, Any]) -> np.ndarray:
+        """What a configuration's training reaches after each epoch."""
+        known = {d.name: values[d.name] for d in SPACE if d.is_active(values)}
+        key = json.dumps(known, sort_keys=True)
+        if key not in self._row_of:
+            away = ((self._features - self._space.features(self._space.encode([known]))) ** 2).sum(axis=1)
+            taken = list(self._row_of.values())
+            if len(set(taken)) < len(away):
+                away[taken] = np.inf
+            self._row_of[key] = int(np.argmin(away))
+        return np.asarray(self.losses[self._row_of[key]])
+
+    def good(self, part: float = 0.01) -> float:
+        """The loss that the best part of all configurations reaches."""
+        return float(self.best[max(math.ceil(part * len(self.best)) - 1, 0)])
+
+
+def run(
+    oracle: Any,
+    table: Table,
+    lanes: int = 1,
+    jitter: float = 0.0,
+    until: Callable[[float, int], bool] | None = None,
+) -> dict[str, Any]:
+    """A search with its lanes on a clock of its own, where an epoch takes about one unit of time.
+
+    Args:
+        oracle: Of ours or of KerasTuner.
+        table: The trainings.
+        lanes: How many train at a time.
+        jitter: By what part the durations of trainings differ at most.
+        until: Whether the search ends, by the loss of the best full training so far, and the epochs trained.
+
+    Returns:
+        How many epochs were trained, the time it took, the part of it that lanes were busy, the least loss of a full training, and that of any.
+    """
+    rng = np.random.default_rng(0)
+    clock, busy, epochs, best, number = 0.0, 0.0, 0, math.inf, 0
+    reached_least = math.inf
+    running: list[tuple[float, int, int, Any]] = []
+    idle = set(range(lanes))
+    while True:
+        for lane in sorted(idle):
+            trial = oracle.create_trial(f"lane{lane}")
+            if trial.status != "RUNNING":
+                continue
+            values = trial.hyperparameters.values
+            first, last = values.get("tuner/initial_epoch", 0), values.get("tuner/epochs", EPOCHS)
+            took = (last - first) * rng.uniform(1.0 - jitter, 1.0 + jitter)
+            heapq.heappush(running, (clock + took, number, lane, trial))
+            number += 1
+            idle.discard(lane)
+        if not running or (until is not None and until(best, epochs)):
+            break
+        ended, _, lane, trial = heapq.heappop(running)
+        busy += (ended - clock) * (len(running) + 1)
+        clock = ended
+        values = trial.hyperparameters.values
+        first, last = values.get("tuner/initial_epoch", 0), values.get("tuner/epochs", EPOCHS)
+        reached = table.curve(values)
+        told = None
+        for epoch in range(first, last):
+            told = oracle.update_trial(trial.trial_id, {"loss": float(reached[epoch])}, step=epoch)
+            epochs += 1
+            if getattr(told, "status", told) == "STOPPED":
+                last = epoch + 1
+                break
+        reached_least = min(reached_least, float(reached[last - 1]))
+        best = min(best, float(reached[last - 1]) if last == EPOCHS else math.inf)
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        idle.add(lane)
+    return {
+        "epochs": epochs,
+        "time": clock,
+        "busy": busy / (clock * lanes),
+        "best": best,
+        "reached": reached_least,
+    }
