@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -54,12 +55,12 @@ class Problem:
 
 def _shift(name: str, d: int, low: float, high: float) -> np.ndarray:
     """A place for an optimum, the same in every run."""
-    seed = int.from_bytes(name.encode(), "little") % (1 << 32)
+    seed = zlib.crc32(name.encode())
     return np.random.default_rng(seed).uniform(low, high, d)
 
 
 def _rotation(name: str, d: int) -> np.ndarray:
-    seed = int.from_bytes(name.encode(), "little") % (1 << 32)
+    seed = zlib.crc32(name.encode())
     q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))
     return q
 
@@ -147,7 +148,7 @@ def _shifted(
 
 def _network(name: str, kind: str, noise: float = 0.0, **options: Any) -> Problem:
     """A made-up network: a validation loss by learning rate, width, depth, dropout, optimizer and more."""
-    seed = int.from_bytes(name.encode(), "little") % (1 << 32)
+    seed = zlib.crc32(name.encode())
     rng = np.random.default_rng(seed)
     lr, width, depth, drop = (
         rng.uniform(-3.5, -1.5),
@@ -197,13 +198,19 @@ def _network(name: str, kind: str, noise: float = 0.0, **options: Any) -> Proble
                 loss += 0.02 * math.log10(v["scale"] / 2.0) ** 2
         return loss
 
+    # The learning rate and dropout that suit best are in range whatever the rest; the best width may not be.
     low = min(c - 0.03 * (conditional and o == "sgd") for o, c in cost.items()) + min(act.values())
+    low += min(
+        0.015 * (math.log(w) - width + 0.3 * (n - depth)) ** 2 + 0.02 * abs(n - depth)
+        for w in range(8, 513)
+        for n in range(1, 7)
+    )
     return Problem(name, kind, space, value, low, noise)
 
 
 def _trees(name: str, kind: str = "conditional", branches: int = 4, noise: float = 0.0) -> Problem:
     """A choice of one of several methods, each with hyperparameters of its own, of which some share a shape."""
-    seed = int.from_bytes(name.encode(), "little") % (1 << 32)
+    seed = zlib.crc32(name.encode())
     rng = np.random.default_rng(seed)
     names = tuple(f"m{i}" for i in range(branches))
     floors = np.sort(rng.uniform(0.0, 0.6, branches))
@@ -326,8 +333,8 @@ def reported() -> list[Problem]:
         _trees("noisy-trees", "noisy", noise=0.1),
         _crashing("crashing-ackley-4", ackley, 4, 5.0),
         _outliers("outliers-rosenbrock-3", lambda x: rosenbrock(x + 1.0), 3, 1.5),
-        # Bounds: 1% below the least of three searches of 500 to 800 trials with Optuna's TPE sampler.
+        # Bounds: a little below the least that three searches of 500 to 800 trials found with Optuna's TPE sampler.
         Problem("kernel-ridge", "real", trainings.KERNEL_RIDGE, trainings.kernel_ridge, 0.4997),
-        Problem("boosting", "real", trainings.BOOSTING, trainings.boosting, 0.0867),
-        Problem("network", "real", trainings.NETWORK, trainings.network, 0.0),
+        Problem("boosting", "real", trainings.BOOSTING, trainings.boosting, 0.07),
+        Problem("network", "real", trainings.NETWORK, trainings.network, 0.011),
     ]

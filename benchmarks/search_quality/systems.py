@@ -33,10 +33,18 @@ class _Oracle:
 
     Args:
         package, oracles: The module with `HyperParameters` and `Objective`, and the one with oracles.
+        more: More arguments of the oracle.
     """
 
     def __init__(
-        self, space: Sequence[Dimension], seed: int, trials: int, name: str, package: str, oracles: str
+        self,
+        space: Sequence[Dimension],
+        seed: int,
+        trials: int,
+        name: str,
+        package: str,
+        oracles: str,
+        **more: Any,
     ) -> None:
         module = importlib.import_module(package)
         hp = module.HyperParameters()
@@ -47,6 +55,7 @@ class _Oracle:
             hyperparameters=hp,
             seed=seed,
             max_consecutive_failed_trials=trials + 1,
+            **more,
         )
         self._oracle.verbose = 0
         self._folder = tempfile.TemporaryDirectory()
@@ -267,11 +276,16 @@ def _active(space: Sequence[Dimension], values: Values) -> Values:
     return found
 
 
+LATE = 10
+"""So many trials at the end come from a model that is asked late, to see what it costs to know many trials."""
 OURS = "ktcomponent", "ktcomponent.oracles"
 KERAS_TUNER = "keras_tuner", "keras_tuner.oracles"
 
 SYSTEMS: dict[str, Callable[[Sequence[Dimension], int, int], System]] = {
     "ours": lambda *search: _Oracle(*search, "BayesianOptimizationOracle", *OURS),
+    "ours-late": lambda space, seed, trials: _Oracle(
+        space, seed, trials, "BayesianOptimizationOracle", *OURS, num_initial_points=max(trials - LATE, 1)
+    ),
     "random": lambda *search: _Oracle(*search, "RandomSearchOracle", *OURS),
     "keras-tuner": lambda *search: _Oracle(*search, "BayesianOptimizationOracle", *KERAS_TUNER),
     "optuna-tpe": lambda space, seed, _: _Optuna(

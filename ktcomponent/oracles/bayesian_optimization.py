@@ -31,8 +31,8 @@ class BayesianOptimizationOracle(Warmed, Oracle):
         max_trials: How many trials at most; 10 by default.
         num_initial_points: So many trials come before the model is used. Three more than there are hyperparameters by
             default, at most 10.
-        alpha: The least variance of the scores' noise, relative to the variance of the scores; the model finds
-            out how large it is.
+        alpha: How much of the scores' variance is noise, if only little is. The model finds out how much it is; it
+            believes in a hundredth of this at least.
         beta: With `acquisition="ucb"`, how much uncertainty counts: more explores more.
         seed, hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial,
             max_consecutive_failed_trials, stopping: See `Oracle`.

@@ -69,6 +69,17 @@ def test_it_finds_a_minimum_that_random_search_does_not(direction):
     assert best[BayesianOptimizationOracle] < best[RandomSearchOracle]
 
 
+def test_a_minimum_without_noise_is_found_to_many_digits():
+    def declare(hp):
+        hp.Float("x", 0, 1)
+        hp.Float("y", 0, 1)
+
+    for seed in range(2):
+        oracle = BayesianOptimizationOracle({"name": "loss", "direction": "min"}, max_trials=30, seed=seed)
+        run(oracle, declare, score=lambda hp, _: (hp.get("x") - 0.31) ** 2 + (hp.get("y") - 0.62) ** 2)
+        assert oracle.get_best_trials()[0].score < 1e-7
+
+
 def test_the_first_trial_has_the_defaults_that_the_user_chose():
     oracle = BayesianOptimizationOracle("loss", seed=1)
     oracle.hyperparameters.Float("rate", 1e-4, 1e-1, sampling="log", default=0.05)

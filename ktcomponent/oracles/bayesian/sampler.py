@@ -27,6 +27,9 @@ Array = npt.NDArray[np.float64]
 MOST_INITIAL, MOST_INITIAL_AFTER = 10, 4
 """So many trials at most come before the model is asked; after earlier studies fewer."""
 
+LEAST_NOISE = 0.01
+"""The model believes in this part of `alpha` at least."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
@@ -35,7 +38,7 @@ class Sampler:
     Args:
         num_initial_points: So many trials are spread over the space first; None for three more than there are
             hyperparameters, at most 10.
-        alpha: The least variance of the noise, relative to that of the scores.
+        alpha: See `BayesianOptimizationOracle`.
         beta: With a number, the confidence bound is used instead of expected improvement.
         fidelity: How far trainings go, where they differ in it: the model then learns from short ones too.
         earlier: Trials of earlier studies: see `ktcomponent.oracles.earlier`.
@@ -109,7 +112,7 @@ class Sampler:
             space = self._space(oracle.hyperparameters)
             earlier = [self._known_earlier(space, study, _sign(oracle)) for study in self.earlier]
             earlier = [known for known in earlier if known.ids]
-            self._models["surrogate"] = Surrogate(space, self.alpha, abs(oracle.seed), earlier)
+            self._models["surrogate"] = Surrogate(space, self.alpha * LEAST_NOISE, abs(oracle.seed), earlier)
         surrogate: Surrogate = self._models["surrogate"]
         return surrogate
 
