@@ -34,6 +34,11 @@ class Objective:
     def get_value(self, logs: Mapping[str, Any]) -> float:
         return float(logs[self.name])
 
+    @property
+    def sign(self) -> float:
+        """What values are multiplied by so that smaller is better."""
+        return -1.0 if self.direction == "max" else 1.0
+
     def better_than(self, a: float, b: float) -> bool:
         """Whether `a` is strictly better than `b`."""
         return a > b if self.direction == "max" else a < b

@@ -1,7 +1,7 @@
 """CPU seconds of one proposal with its tell, in a six-dimensional mixed space, on one thread.
 
-    python -m benchmarks.search_quality.latency --systems ours,optuna-gp --trials 25,50,100
-    python -m benchmarks.search_quality.latency --systems ours-late --trials 5000
+python -m benchmarks.search_quality.latency --systems ours,optuna-gp --trials 25,50,100
+python -m benchmarks.search_quality.latency --systems ours-late --trials 5000
 """
 
 from __future__ import annotations

@@ -426,9 +426,11 @@ class _Steps(Sequence[float]):
 
 
 def position(hp: HyperParameter, value: Any) -> float:
-    """Where a value lies in its domain, in [0, 1]; a value from outside at the nearest end, or 0.5 where there is
+    """Where a value lies in its domain, in [0, 1]; a value from outside at the nearest end (or choice), or 0.5 where there is
     none. What a study holds may be from outside: a default off the steps, a domain that depends on other values."""
     try:
+        if isinstance(hp, Choice) and hp.ordered:
+            value = min(hp.values, key=lambda known: abs(float(known) - float(value)))
         return min(max(hp.value_to_prob(value), 0.0), 1.0)
     except (ValueError, TypeError, ArithmeticError):
         return 0.5

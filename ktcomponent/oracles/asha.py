@@ -102,7 +102,7 @@ class AshaOracle(MultiFidelityOracle):
                 raise ConfigurationError(
                     'With `variant="stopping"` the rule is ASHA\'s own: leave `stopping` out.'
                 )
-            self.stopping = AshaRule(math.ceil(self.max_epochs / self.factor**halvings - 1e-9), self.factor)
+            self.stopping = AshaRule(self.max_epochs / self.factor**halvings, self.factor)
 
     def settings(self) -> dict[str, Any]:
         settings = super().settings()

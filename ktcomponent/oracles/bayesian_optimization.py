@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ktcomponent.errors import ConfigurationError
@@ -77,7 +78,8 @@ class BayesianOptimizationOracle(Warmed, Oracle):
             stopping=stopping,
         )
         for name, number in (("alpha", alpha), ("beta", beta)):
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or number < 0:
+            is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+            if not is_number or not 0 <= number < math.inf:
                 raise ConfigurationError(f"`{name}` must be a number of at least 0, got {number!r}.")
         if acquisition not in ACQUISITIONS:
             raise ConfigurationError(f"`acquisition` must be one of {ACQUISITIONS}, got {acquisition!r}.")

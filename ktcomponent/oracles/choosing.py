@@ -46,9 +46,14 @@ def choose(
         kept: The configuration of the study's oracle, if there is a study: a raised limit doesn't make it another search.
 
     Raises:
-        ConfigurationError: If the study has an oracle that is never chosen here, or `max_trials` is no number.
+        ConfigurationError: If the study has an oracle that is never chosen here, `max_trials` is no number, or the limit is
+            given twice.
     """
     given = dict(arguments)
+    if {"max_trials", "max_configurations"} <= given.keys():
+        raise ConfigurationError(
+            "`max_trials` and `max_configurations` mean the same here: give one of them."
+        )
     count = optional_count("max_trials", given.get("max_configurations", given.get("max_trials")))
     if kept is not None:
         name, reason = kept["class"], None
@@ -60,7 +65,7 @@ def choose(
             given["variant"] = kept["variant"]
     elif "max_epochs" in given:
         name = "Asha"
-        if count is not None and count < FEW:
+        if count is not None and count < FEW and not {"variant", "stopping"} & given.keys():
             given["variant"] = "stopping"
             reason = (
                 f"`max_epochs` is given, and {count} configurations are too few for rungs: each is trained by itself, "

@@ -61,7 +61,11 @@ class Judging:
         ):
             return None
         rung = self._stopping.rung(step + 1)
-        return None if rung is None or rung in trial.rungs else rung
+        values = trial.hyperparameters.values
+        # The training of a promoted model passed its first rungs before; one at its last epoch ends in any case.
+        if rung is None or rung <= values.get("tuner/initial_epoch", 0) or rung in trial.rungs:
+            return None
+        return rung if step + 1 < values.get("tuner/epochs", math.inf) else None
 
     @contextlib.contextmanager
     def unjudged(self) -> Iterator[None]:
@@ -75,7 +79,7 @@ class Judging:
     def _judge(self, trial: Trial, rung: int, value: float) -> None:
         """Keeps what a training has reached at a rung, and ends it where the rule says so."""
         assert self._stopping is not None
-        sign = -1.0 if self.objective.direction == "max" else 1.0
+        sign = self.objective.sign
         mine = sign * value if math.isfinite(value) else math.inf
         trial.rungs = {**trial.rungs, rung: sign * mine}
         others = [t.rungs for t in self.trials.values() if t.rungs and t is not trial]

@@ -52,7 +52,7 @@ class MultiFidelityOracle(Warmed, Oracle):
         self.sampler = sampler
         self.earlier = earlier
         if self.earlier and sampler != "bayesian":
-            raise ConfigurationError('`earlier` needs `sampler="bayesian"`.')
+            raise ConfigurationError('A search that begins with `earlier` trials needs `sampler="bayesian"`.')
 
     def settings(self) -> dict[str, Any]:
         settings = super().settings()
@@ -100,7 +100,7 @@ class MultiFidelityOracle(Warmed, Oracle):
 
     def _ranked(self, trials: list[Trial]) -> list[Trial]:
         """Those that may go on, best first: one that a stopping rule ended lacks epochs that the next round would build on."""
-        sign = -1.0 if self.objective.direction == "max" else 1.0
+        sign = self.objective.sign
         able = [t for t in trials if t.status == TrialStatus.COMPLETED and t.stopped is None]
         return sorted(able, key=lambda t: (sign * (t.score or 0.0), t.number or 0))
 

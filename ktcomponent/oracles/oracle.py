@@ -434,7 +434,7 @@ class Oracle(Judging, Proposing):
     def _rank(self, num_trials: int = 1) -> list[Trial]:
         """Like `get_best_trials`, of what is known here without asking others."""
         completed = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
-        sign = -1.0 if self.objective.direction == "max" else 1.0
+        sign = self.objective.sign
         best = sorted(completed, key=lambda t: (sign * cast("float", t.score), t.number or 0))
         if len(best) < num_trials:
             best += [t for t in self.trials.values() if t.status != TrialStatus.COMPLETED]

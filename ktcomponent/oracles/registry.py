@@ -43,6 +43,7 @@ def create_oracle(
     classes: Mapping[str, type[Oracle]] | None = None,
     hyperparameters: HyperParameters | None = None,
     kept: Mapping[str, Any] | None = None,
+    known_space: HyperParameters | None = None,
 ) -> Oracle:
     """Makes an oracle from JSON such as `{"class": "RandomSearch", "objective": "val_auc", "max_trials": 60}`.
 
@@ -53,6 +54,7 @@ def create_oracle(
             ever looked up here, never imported.
         hyperparameters: The search space, which JSON arguments can't hold.
         kept: The configuration of the study's oracle, if there is a study; a chosen class doesn't change then.
+        known_space: The search space that the program will declare, where that is known: it decides which class is chosen.
 
     Raises:
         ConfigurationError: If the class or an argument doesn't exist, or an argument can't be used.
@@ -62,7 +64,7 @@ def create_oracle(
     name = str(arguments.pop("class", AUTO if kept is None else _chosen_before(kept)))
     reason = None
     if name == AUTO:
-        choice = choose(arguments, hyperparameters, kept)
+        choice = choose(arguments, hyperparameters or known_space, kept)
         name, arguments, reason = choice.name, choice.arguments, choice.reason
     cls = classes.get(name) or classes.get(name.removesuffix("Oracle"))
     if cls is None:

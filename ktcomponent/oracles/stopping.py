@@ -22,7 +22,7 @@ class StoppingRule:
     """Base of all rules.
 
     Args:
-        min_steps: No training ends before so many steps.
+        min_steps: No training ends before so many steps; rounded up, as those of later rungs.
         factor: The steps until a rung over those until the one before; more than 1.
         min_trials: A rung says nothing until so many other trainings have passed it.
 
@@ -32,15 +32,17 @@ class StoppingRule:
 
     name: ClassVar[str]
 
-    def __init__(self, min_steps: int = 1, factor: float = 2, min_trials: int = 5) -> None:
+    def __init__(self, min_steps: float = 1, factor: float = 2, min_trials: int = 5) -> None:
         self.min_steps = self._number("min_steps", min_steps, 1)
         self.factor = self._number("factor", factor, 1.1)
         self.min_trials = self._number("min_trials", min_trials, 1)
 
-    def _number(self, name: str, value: Any, least: float) -> Any:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
+    def _number(self, name: str, value: Any, least: float, most: float = math.inf) -> Any:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not least <= value <= most or math.isinf(value):
+            limits = f"of at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
             raise ConfigurationError(
-                f"`{name}` of the stopping rule {self.name!r} must be a number of at least {least:g}, got {value!r}."
+                f"`{name}` of the stopping rule {self.name!r} must be a number {limits}, got {value!r}."
             )
         return value
 
@@ -89,7 +91,7 @@ class AshaRule(StoppingRule):
 
     name = "asha"
 
-    def __init__(self, min_steps: int = 1, factor: float = 3, min_trials: int = 2) -> None:
+    def __init__(self, min_steps: float = 1, factor: float = 3, min_trials: int = 2) -> None:
         super().__init__(min_steps, factor, min_trials)
 
     def is_hopeless(self, curve: Curve, others: Sequence[Curve]) -> bool:
@@ -120,7 +122,7 @@ class CurveRule(StoppingRule):
         max_steps: int | None = None,
     ) -> None:
         super().__init__(min_steps, factor, min_trials)
-        self.probability = self._number("probability", probability, 0)
+        self.probability = self._number("probability", probability, 0, most=1)
         self.max_steps = None if max_steps is None else self._number("max_steps", max_steps, 1)
 
     def is_hopeless(self, curve: Curve, others: Sequence[Curve]) -> bool:
@@ -131,7 +133,9 @@ class CurveRule(StoppingRule):
         rung = max(curve)
         if len(curve) < LEAST_POINTS or rung >= last or not reached:
             return False
-        finite = {n: value for n, value in curve.items() if math.isfinite(value)}
+        # The first values of a training may be larger by orders of magnitude, and say nothing of how it goes on.
+        recent = dict(sorted(curve.items())[-MOST_POINTS:])
+        finite = {n: value for n, value in recent.items() if math.isfinite(value)}
         passed = [value for value in _at_rung(curve, others)[1] if math.isfinite(value)]
         if len(finite) < LEAST_POINTS or len(passed) < self.min_trials:
             return False
@@ -142,8 +146,8 @@ class CurveRule(StoppingRule):
         return bool(chance < self.probability)
 
 
-LEAST_POINTS = 4
-"""A curve is continued from so many rungs on."""
+LEAST_POINTS, MOST_POINTS = 4, 5
+"""A curve is continued from so many rungs on, by its last rungs, so many at most."""
 
 
 def _at_rung(curve: Curve, others: Sequence[Curve]) -> tuple[float, list[float]]:

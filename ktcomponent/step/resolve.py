@@ -11,7 +11,8 @@ import os
 import sys
 from typing import Any
 
-from ktcomponent.errors import ConfigurationError, KtcomponentError
+from ktcomponent.errors import ConfigurationError, FatalError, KtcomponentError
+from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.objective import create_objective
 from ktcomponent.oracles.earlier import Warmed
 from ktcomponent.oracles.oracle import Oracle
@@ -84,8 +85,13 @@ def load_search_arguments(plan: Plan) -> tuple[tuple[Any, ...], dict[str, Any]]:
     )
 
 
-def make_oracle(plan: Plan, state: StudyState | None) -> Oracle:
+def make_oracle(plan: Plan, state: StudyState | None, hypermodel: HyperModel | None = None) -> Oracle:
     """The oracle that the plan asks for, else the study's.
+
+    Args:
+        plan: The plan.
+        state: The study's state, if there is a study.
+        hypermodel: What will declare the search space, where that can be known without a training.
 
     Raises:
         ConfigurationError: If neither says which.
@@ -102,7 +108,7 @@ def make_oracle(plan: Plan, state: StudyState | None) -> Oracle:
                 )
             return create_oracle(plan.oracle, {name: cls})
         if state is None:
-            return create_oracle(_warmed(plan))
+            return create_oracle(_warmed(plan), known_space=_space_of(hypermodel))
         kept = state.config["oracle"]
         earlier = {"earlier": kept["earlier"]} if kept.get("earlier") else {}
         return create_oracle({**plan.oracle, **earlier}, kept=kept)
@@ -117,6 +123,21 @@ def make_oracle(plan: Plan, state: StudyState | None) -> Oracle:
         'There is no study yet, so --oracle must say how to search, for example {"objective": "val_loss", '
         '"max_trials": 20}.'
     )
+
+
+def _space_of(hypermodel: HyperModel | None) -> HyperParameters | None:
+    """The search space that a hypermodel declares with default values; None where some of it depends on others."""
+    if hypermodel is None:
+        return None
+    hp = HyperParameters()
+    try:
+        hypermodel.declare_hyperparameters(hp)
+        hypermodel.build(hp)
+    except FatalError:
+        raise
+    except Exception:  # noqa: BLE001 - the tuner says what is wrong
+        return None
+    return None if hp.inactive_scopes else hp
 
 
 def _warmed(plan: Plan) -> dict[str, Any]:
@@ -155,7 +176,7 @@ def make_tuner(plan: Plan, state: StudyState | None) -> BaseTuner:
             )
         named = named()
     if isinstance(named, HyperModel):
-        return ContinuingTuner(make_oracle(plan, state), named)
+        return ContinuingTuner(make_oracle(plan, state, named), named)
     if not callable(named) or isinstance(named, type):
         raise ConfigurationError(
             f"--hypermodel {plan.hypermodel!r} is a {type(named).__name__}. Expected a function, a HyperModel or a "

@@ -11,7 +11,7 @@ from typing import Any
 from ktcomponent.errors import Refused, StudyMismatch
 from ktcomponent.hyperparameters import HyperParameter, HyperParameters
 from ktcomponent.oracles.oracle import Oracle
-from ktcomponent.oracles.registry import class_name, create_oracle
+from ktcomponent.oracles.registry import BUILT_IN, class_name, create_oracle
 from ktcomponent.storage import Storage
 from ktcomponent.study.entry import plain
 from ktcomponent.study.ledger import StudyLedger, first_document
@@ -168,6 +168,8 @@ def _join(ledger: StudyLedger, study_wins: bool, discover: Discover, writes: boo
             told = "; ".join(f"{key} is {kept.get(key)!r}, not {value!r}" for key, value in differing.items())
             warnings.warn(f"The settings of the study {study.url} are used: {told}.", stacklevel=2)
         changed, seed = {}, None
+    if changed and config["oracle"]["class"] in BUILT_IN:
+        create_oracle({**config["oracle"], **changed})  # or says why not, before anything is written
     oracle.hyperparameters.merge(given, overwrite=False)
     discover(config)
     space: HyperParameters = oracle.get_space()

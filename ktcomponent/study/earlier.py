@@ -33,7 +33,7 @@ def earlier_trials(
 
     Args:
         url: A study's URL; or that of a folder with studies in it, of which the latest three count, by the dates in their
-            names; or several of those. A folder may be empty: nothing is known then.
+            names; or several of those, of which the first five studies count. A folder may be empty: nothing is known then.
         objective: What the new study optimises; None for that of the first study found. Only studies with the same one count.
         storage_options: See `ktcomponent.storage.open_storage`.
 
@@ -55,8 +55,11 @@ def earlier_trials(
             trials = _trials(one.state)
             if trials:
                 found.append({"name": hide(one.url), "trials": trials})
-    say(f"Of {len(found)} earlier studies {sum(len(s['trials']) for s in found)} trials are known.")
-    return found[:MOST_STUDIES]
+    left_out = len(found) - MOST_STUDIES
+    found = found[:MOST_STUDIES]
+    told = f" The first {MOST_STUDIES} count: {left_out} more are left out." if left_out > 0 else ""
+    say(f"Of {len(found)} earlier studies {sum(len(s['trials']) for s in found)} trials are known.{told}")
+    return found
 
 
 def _inside(url: str | os.PathLike[str], wanted: str | None, options: Mapping[str, Any]) -> list[Study]:

@@ -10,6 +10,6 @@ from ktcomponent.trial import TrialStatus
 def best_trials(state: StudyState) -> list[str]:
     """Ids of the completed trials, best first."""
     objective = create_objective(state.config["oracle"]["objective"])
-    sign = -1.0 if objective.direction == "max" else 1.0
+    sign = objective.sign
     completed = {i: t for i, t in state.trials.items() if t["status"] == TrialStatus.COMPLETED}
     return sorted(completed, key=lambda i: (sign * float(completed[i]["score"]), completed[i]["number"]))

@@ -69,24 +69,28 @@ def test_it_finds_a_minimum_that_random_search_does_not(direction):
     assert best[BayesianOptimizationOracle] < best[RandomSearchOracle]
 
 
-def test_a_minimum_without_noise_is_found_to_many_digits():
+def test_a_search_without_noise_is_modelled_with_less_than_alpha():
     def declare(hp):
         hp.Float("x", 0, 1)
         hp.Float("y", 0, 1)
 
-    for seed in range(2):
-        oracle = BayesianOptimizationOracle({"name": "loss", "direction": "min"}, max_trials=30, seed=seed)
-        run(oracle, declare, score=lambda hp, _: (hp.get("x") - 0.31) ** 2 + (hp.get("y") - 0.62) ** 2)
-        assert oracle.get_best_trials()[0].score < 1e-7
+    oracle = BayesianOptimizationOracle({"name": "loss", "direction": "min"}, max_trials=30, seed=1)
+    run(oracle, declare, score=lambda hp, _: (hp.get("x") - 0.31) ** 2 + (hp.get("y") - 0.62) ** 2)
+    models = oracle._sampler._models["surrogate"]._built.values()
+    assert oracle.alpha / 100 <= min(built.process.scales.n2 for built in models) < oracle.alpha
 
 
 def test_the_first_trial_has_the_defaults_that_the_user_chose():
     oracle = BayesianOptimizationOracle("loss", seed=1)
     oracle.hyperparameters.Float("rate", 1e-4, 1e-1, sampling="log", default=0.05)
     oracle.hyperparameters.Int("units", 0, 100)
+    oracle.hyperparameters.Float("drop", 0, 1)
+    oracle.hyperparameters.Choice("batch", [16, 32, 64])
     oracle.hyperparameters.Choice("kind", ["a", "b", "c"], default="c")
+    oracle.hyperparameters.Choice("norm", ["x", "y", "z"])
     first = oracle.create_trial("t")
-    assert first.hyperparameters.values == {"rate": pytest.approx(0.05), "units": 50, "kind": "c"}
+    chosen = {"rate": pytest.approx(0.05), "kind": "c"}
+    assert first.hyperparameters.values == {**chosen, "units": 50, "drop": 0.5, "batch": 32, "norm": "x"}
     assert first.why == {"how": "initial"}
 
 
@@ -277,7 +281,15 @@ def test_few_or_failed_trials_are_enough_for_a_proposal(ends):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"alpha": -1}, {"beta": "2"}, {"num_initial_points": 0}, {"acquisition": "best"}]
+    "arguments",
+    [
+        {"alpha": -1},
+        {"alpha": math.nan},
+        {"beta": "2"},
+        {"beta": math.inf},
+        {"num_initial_points": 0},
+        {"acquisition": "best"},
+    ],
 )
 def test_arguments_that_can_not_be_are_refused(arguments):
     with pytest.raises(ConfigurationError, match=next(iter(arguments))):

@@ -7,8 +7,11 @@ from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles import BayesianOptimizationOracle
 from ktcomponent.oracles.registry import class_name, create_oracle
 from ktcomponent.report import status, status_lines
+from ktcomponent.step.plan import Plan
+from ktcomponent.step.resolve import make_oracle
 from ktcomponent.study import Writer, incarnations
 from ktcomponent.study.binding import bind
+from ktcomponent.tuners.hypermodel import HyperModel
 
 
 def small_space():
@@ -38,6 +41,38 @@ def test_the_choice_follows_from_fidelity_budget_and_space(spec, space, name, to
     if name == "Asha":
         assert oracle.max_configurations == spec.get("max_trials", 50)
         assert oracle.variant == ("stopping" if spec.get("max_trials") == 8 else "promotion")
+
+
+def test_what_is_given_is_kept():
+    few = {"objective": "val_loss", "max_trials": 6, "max_epochs": 20}
+    assert create_oracle({**few, "variant": "promotion"}).variant == "promotion"
+    with_rule = create_oracle({**few, "stopping": "median"})
+    assert (with_rule.variant, with_rule.stopping.name) == ("promotion", "median")
+    with pytest.raises(ConfigurationError, match="give one of them"):
+        create_oracle({**few, "max_configurations": 5})
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"), [("Covered", "GridSearch"), ("Hidden", "BayesianOptimization"), ("function", "Bay")]
+)
+def test_a_hypermodel_is_asked_for_its_space_before_the_choice(name, chosen, monkeypatch):
+    class Covered(HyperModel):
+        def build(self, hp):
+            hp.Choice("kind", ["flat", "deep"])
+
+    class Hidden(HyperModel):
+        def build(self, hp):
+            hp.Choice("kind", ["flat", "deep"])
+            with hp.conditional_scope("kind", ["deep"]):
+                hp.Int("layers", 1, 5)
+
+    def function(hp):
+        raise AssertionError(f"must not be called with {hp} to see its space")
+
+    named = {"Covered": Covered(), "Hidden": Hidden(), "function": None}[name] or function
+    hypermodel = named if isinstance(named, HyperModel) else None
+    plan = Plan("s", "m:f", oracle={"objective": "val_loss", "max_trials": 4})
+    assert class_name(make_oracle(plan, None, hypermodel)).startswith(chosen)
 
 
 def test_a_named_oracle_is_not_chosen():

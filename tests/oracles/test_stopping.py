@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ktcomponent.errors import ConfigurationError
-from ktcomponent.oracles import GridSearchOracle, HyperbandOracle, RandomSearchOracle
+from ktcomponent.oracles import AshaOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
 from ktcomponent.oracles.curves import probability_below
 from ktcomponent.oracles.stopping import AshaRule, CurveRule, MedianRule, stopping_rule
 from ktcomponent.study.binding import bind
@@ -147,8 +147,24 @@ def test_the_state_keeps_rungs():
     assert again.trials[last.trial_id].stopped == 1
 
 
+def test_a_large_loss_in_the_beginning_says_nothing_of_how_a_curve_goes_on():
+    rule = CurveRule(max_steps=50)
+    others = [power_law(0.1 + 0.01 * n, 0.5, 1.0, (1, 2, 3, 5, 7, 11, 16, 24)) for n in range(6)]
+    flat = {2: 0.9, 3: 0.85, 5: 0.82, 7: 0.81, 11: 0.805, 16: 0.80}
+    for first in (1.0, 10.0, 1000.0):
+        assert rule.is_hopeless({1: first, **flat}, others)
+
+
 @pytest.mark.parametrize(
-    "given", ["best", 3, {"rule": "median", "steps": 3}, {"min_steps": 3}, {"rule": "asha", "factor": 1}]
+    "given",
+    [
+        {"rule": "curve", "probability": 5},
+        "best",
+        3,
+        {"rule": "median", "steps": 3},
+        {"min_steps": 3},
+        {"rule": "asha", "factor": 1},
+    ],
 )
 def test_rules_that_can_not_be_are_refused(given):
     with pytest.raises(ConfigurationError, match="stopping"):
@@ -206,6 +222,25 @@ def test_hyperband_does_not_go_on_with_a_training_that_was_ended():
             end_as_it_is(oracle, trial)
         following = oracle.create_trial("next").hyperparameters.values
         assert following["tuner/trial_id"] == trials[1 if stopped else 0].trial_id
+
+
+def test_a_training_that_comes_to_its_own_end_is_not_ended():
+    oracle = declare(AshaOracle("loss", max_epochs=9, max_configurations=4, variant="stopping", seed=1))
+    for n in range(4):
+        assert train(oracle, oracle.create_trial("t"), [1.0 + n] * 9) == (9 if n < 2 else 1)
+    assert [t.stopped for t in oracle.trials.values()] == [None, None, 1, 1]
+    assert set(oracle.trials["0000"].rungs) == {1, 3}
+
+
+def test_a_promoted_training_is_not_judged_where_it_was_before():
+    rule = {"rule": "asha", "min_trials": 1}
+    oracle = declare(AshaOracle("loss", max_epochs=9, max_configurations=3, stopping=rule, seed=1))
+    for n in range(3):
+        train(oracle, oracle.create_trial("t"), [1.0 + n])
+    promoted = oracle.create_trial("t")
+    assert promoted.hyperparameters.values["tuner/initial_epoch"] == 1
+    assert oracle.due_rung(promoted.trial_id, 1) is None
+    assert oracle.due_rung(oracle.trials["0000"].trial_id, 0) is None
 
 
 # -- on a study --------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from ktcomponent.oracles.bayesian.gaussian_process import GaussianProcess, Scale
 from ktcomponent.oracles.bayesian.model_space import ModelSpace
 from ktcomponent.oracles.bayesian.transfer import Ensemble, weights
 from ktcomponent.oracles.registry import class_name, create_oracle
-from tests.oracles.searching import end
+from tests.oracles.searching import end, run
 from tests.oracles.test_bayesian_parts import dense, slopes
 
 
@@ -74,7 +74,7 @@ def declare(hp):
 
 
 def loss(values, shift=0.0):
-    off = (values["x"] - 0.3 - shift) ** 2 + (np.log10(values["lr"]) + 2.2 + shift) ** 2 / 4
+    off = (values["x"] - 0.15 - shift) ** 2 + (np.log10(values["lr"]) + 3.2 + shift) ** 2 / 4
     return float(off + "abc".index(values["kind"]) * 0.1)
 
 
@@ -101,6 +101,21 @@ def test_a_search_begins_where_earlier_ones_ended():
         cold = search(BayesianOptimizationOracle("loss", max_trials=8, seed=seed))
         assert best(warm, 1) < 0.015 < 0.02 < best(cold, 8)
         assert [t.why["how"] for t in oracle.trials.values()][:4] == ["earlier", "initial"] * 2
+
+
+@pytest.mark.parametrize("how", ["found by the first trial", "asked for by a person"])
+def test_the_best_earlier_trial_is_tried_whatever_comes_before_it(how):
+    trials = [{"values": {"x": x}, "score": x} for x in (0.111, 0.222, 0.333)]
+    # Two studies with the same best one.
+    earlier = [{"name": "a", "trials": trials}, {"name": "b", "trials": trials[:2]}]
+    oracle = BayesianOptimizationOracle("loss", max_trials=6, seed=1, earlier=earlier)
+    if how == "asked for by a person":
+        oracle.hyperparameters.Float("x", 0, 1)
+        end(oracle, oracle.trial_of_values("t", {"x": 0.9}), 0.9)
+    tried = [values["x"] for values in run(oracle, lambda hp: hp.Float("x", 0, 1))]
+    hows = [trial.why["how"] for trial in oracle.trials.values() if trial.why]
+    assert [x for x in tried if x in (0.111, 0.222, 0.333)][:2] == [0.111, 0.222]
+    assert "random" not in hows[1:]
 
 
 def test_misleading_studies_do_not_spoil_a_search():
@@ -134,6 +149,11 @@ def test_trials_with_values_that_are_gone_are_left_out_and_others_moved_to_the_n
     declare(oracle.hyperparameters)
     first = oracle.create_trial("t").hyperparameters.values
     assert first == pytest.approx({"x": 1.0, "lr": 0.01, "kind": "a"})
+    ordered = BayesianOptimizationOracle(
+        "loss", seed=1, earlier=[{"name": "w", "trials": [{"values": {"u": 256}, "score": 1.0}]}]
+    )
+    ordered.hyperparameters.Choice("u", [16, 32, 64])
+    assert ordered.create_trial("t").hyperparameters.values == {"u": 64}
     gone = [{"name": "w", "trials": [trial(kind="gone")]}]
     assert len(search(BayesianOptimizationOracle("loss", max_trials=9, seed=1, earlier=gone))) == 9
 

@@ -7,12 +7,13 @@ import pytest
 from ktcomponent import earlier_trials
 from ktcomponent.errors import ConfigurationError
 from ktcomponent.objective import DefaultObjective
-from ktcomponent.oracles import BayesianOptimizationOracle, HyperbandOracle, RandomSearchOracle
+from ktcomponent.oracles import AshaOracle, BayesianOptimizationOracle, HyperbandOracle, RandomSearchOracle
 from ktcomponent.step.plan import Plan
 from ktcomponent.step.resolve import make_oracle
 from ktcomponent.storage import open_storage
 from ktcomponent.study import Writer, incarnations
-from ktcomponent.study.binding import bind
+from ktcomponent.study.binding import bind, kept_oracle
+from ktcomponent.study.study import Study
 
 
 def search(url, oracle, value):
@@ -89,6 +90,27 @@ def test_a_study_keeps_what_it_began_with(tmp_path):
     again = BayesianOptimizationOracle("loss", max_trials=3, seed=1)
     search(tmp_path / "new", again, 0.0)
     assert again.earlier == found
+
+
+def test_a_change_that_can_not_be_leaves_the_study_as_it_is(tmp_path):
+    search(tmp_path / "old", RandomSearchOracle("loss", max_trials=3, seed=1), 0.0)
+    found = earlier_trials(tmp_path / "old")
+    search(tmp_path / "new", AshaOracle("loss", max_epochs=3, max_configurations=2, earlier=found), 0.0)
+    with pytest.raises(ConfigurationError, match='needs `sampler="bayesian"`'):
+        search(tmp_path / "new", AshaOracle("loss", max_epochs=3, sampler="random"), 0.0)
+    kept = kept_oracle(Study.find(open_storage(tmp_path / "new")).state)
+    assert (kept.sampler, kept.earlier) == ("bayesian", found)
+
+
+def test_more_studies_than_count_are_said_to_be_left_out(tmp_path, capsys):
+    urls = [tmp_path / f"s{n}" for n in range(7)]
+    for url in urls:
+        search(url, RandomSearchOracle("loss", max_trials=2, seed=1), 0.0)
+    assert len(earlier_trials(urls)) == 5
+    assert (
+        "Of 5 earlier studies 10 trials are known. The first 5 count: 2 more are left out."
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("oracle", ["RandomSearch", "GridSearch", "Hyperband"])

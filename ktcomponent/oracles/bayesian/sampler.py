@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ Array = npt.NDArray[np.float64]
 MOST_INITIAL, MOST_INITIAL_AFTER = 10, 4
 """So many trials at most come before the model is asked; after earlier studies fewer."""
 
+MOST_TRIED = 10
+"""Of the first points so many are looked at for one that was not tried."""
 LEAST_NOISE = 0.01
 """The model believes in this part of `alpha` at least."""
 
@@ -66,23 +69,25 @@ class Sampler:
         initial = self.num_initial_points or min(most, len(tuned) + 3)
         is_known = any(t.status == TrialStatus.COMPLETED for t in oracle.trials.values())
         proposal = self._best(oracle, surrogate) if is_known and begun >= initial else None
-        return proposal or self._initial(oracle, surrogate, begun)
+        return proposal or self._initial(oracle, surrogate)
 
-    def _initial(self, oracle: Oracle, surrogate: Surrogate, begun: int) -> Proposal | None:
-        """A point of the sequence that spreads over the space; None if it was tried."""
-        # By turns the best of earlier studies, and what is tried first without them.
+    def _initial(self, oracle: Oracle, surrogate: Surrogate) -> Proposal | None:
+        """A point of earlier studies or of the sequence that spreads over the space; None if all looked at were tried."""
+        space = surrogate.space
+        so_far = Counter(trial.why["how"] for trial in oracle.trials.values() if trial.why)
+        number = so_far["initial"]
+        spread = (initial_point(space, n, oracle.seed)[0] for n in range(number, number + MOST_TRIED))
         told = surrogate.best_earlier()
-        if begun % 2 == 0 and begun // 2 < len(told):
-            values, how = surrogate.space.decode(told[begun // 2]), "earlier"
-        else:
-            number = begun - min((begun + 1) // 2, len(told))
-            values, how = (
-                surrogate.space.decode(initial_point(surrogate.space, number, oracle.seed)[0]),
-                "initial",
-            )
-        if oracle._duplicate(values):
-            return None
-        return {"status": RUNNING, "values": values, "why": {"how": how}}
+        # By turns the best of earlier studies, and what is tried first without them.
+        ways = [("earlier", told), ("initial", spread)]
+        if so_far["earlier"] > number:
+            ways.reverse()
+        for how, points in ways:
+            for point in points:
+                values = space.decode(point)
+                if not oracle._duplicate(values):
+                    return {"status": RUNNING, "values": values, "why": {"how": how}}
+        return None
 
     def _best(self, oracle: Oracle, surrogate: Surrogate) -> Proposal | None:
         """What the model says; None if all that it looked at was tried."""
@@ -95,7 +100,7 @@ class Sampler:
         )
         if not found:
             return None
-        sign = _sign(oracle)
+        sign = oracle.objective.sign
         proposals = []
         for candidate in found:
             mean = candidate.why.get("mean")
@@ -110,7 +115,7 @@ class Sampler:
         if self._models.get("key") != key:
             self._models["key"] = key
             space = self._space(oracle.hyperparameters)
-            earlier = [self._known_earlier(space, study, _sign(oracle)) for study in self.earlier]
+            earlier = [self._known_earlier(space, study, oracle.objective.sign) for study in self.earlier]
             earlier = [known for known in earlier if known.ids]
             self._models["surrogate"] = Surrogate(space, self.alpha * LEAST_NOISE, abs(oracle.seed), earlier)
         surrogate: Surrogate = self._models["surrogate"]
@@ -148,7 +153,7 @@ class Sampler:
             reached = [(t, *row) for t in completed for row in self.fidelity.reached(t).items()]
             rows = [(t, epochs) for t, epochs, _ in reached]
             told = self.fidelity.lifted(reached)
-        scores = _sign(oracle) * np.array(told)
+        scores = oracle.objective.sign * np.array(told)
         return Evidence(
             Known([_id(*row) for row in rows], self._points(surrogate, rows), scores),
             Known(
@@ -181,7 +186,3 @@ class Sampler:
 
 def _id(trial: Trial, epochs: int | None) -> str:
     return trial.trial_id if epochs is None else f"{trial.trial_id}@{epochs}"
-
-
-def _sign(oracle: Oracle) -> float:
-    return -1.0 if oracle.objective.direction == "max" else 1.0
