@@ -51,6 +51,10 @@ class HyperParameter:
         """Whether a value lies in the domain."""
         return any(type(legal) is type(value) and legal == value for legal in self.values)
 
+    def is_active(self, values: Mapping[str, Any]) -> bool:
+        """Whether its conditions hold with these values."""
+        return all(condition.is_active(values) for condition in self.conditions)
+
     def random_sample(self, seed: int | None = None) -> Any:
         """A value drawn uniformly from the (scaled) domain; the same one for the same seed."""
         return self.prob_to_value(random.Random(seed).random())

@@ -34,7 +34,7 @@ class Drawing:
             values: dict[str, Any] = {}
             for hp in self.hyperparameters.space:
                 # Of several with one name that are active at a time the first counts, as when a model asks.
-                if hp.name not in values and all(c.is_active(values) for c in hp.conditions):
+                if hp.name not in values and hp.is_active(values):
                     values[hp.name] = hp.prob_to_value(self._draw(hp))
             self._candidate += 1
             if not self._duplicate(values):

@@ -49,7 +49,8 @@ class HyperbandOracle(MultiFidelityOracle):
             learns from short trainings what long ones are worth, as in S. Falkner, A. Klein, F. Hutter, "BOHB: Robust
             and Efficient Hyperparameter Optimization at Scale", ICML 2018, but one model over all epochs.
         seed, hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial,
-            max_consecutive_failed_trials, stopping: See `Oracle`.
+            max_consecutive_failed_trials, stopping: See `Oracle`. A stopping rule compares trainings of all brackets, so it
+            ends most of those of later ones before they can go on: Hyperband halves well enough by itself.
         earlier: With `sampler="bayesian"`, trials of earlier studies: see `BayesianOptimizationOracle`.
 
     Raises:

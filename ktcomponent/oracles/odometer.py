@@ -48,7 +48,7 @@ class Odometer:
         path: list[tuple[int, HyperParameter, int]] = []
         so_far: Values = {}
         for position, hp in enumerate(self._hyperparameters):
-            if hp.name in so_far or not _is_active(hp, so_far):
+            if hp.name in so_far or not hp.is_active(so_far):
                 continue
             axis = self._axis(hp)
             value = values.get(hp.name, axis[0])
@@ -74,7 +74,7 @@ class Odometer:
             product = 1
             for here in range(position, len(self._hyperparameters)):
                 hp = self._hyperparameters[here]
-                if hp.name in so_far or not _is_active(hp, so_far):
+                if hp.name in so_far or not hp.is_active(so_far):
                     continue
                 axis = self._axis(hp)
                 if hp.name in names:
@@ -93,11 +93,7 @@ class Odometer:
     ) -> Values:
         values = dict(so_far)
         for hp in self._hyperparameters[position:]:
-            if hp.name not in values and _is_active(hp, values):
+            if hp.name not in values and hp.is_active(values):
                 axis = self._axis(hp)
                 values[hp.name] = axis[choose(hp, len(axis))]
         return values
-
-
-def _is_active(hp: HyperParameter, values: Mapping[str, Any]) -> bool:
-    return all(condition.is_active(values) for condition in hp.conditions)

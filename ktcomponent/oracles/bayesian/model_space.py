@@ -35,6 +35,7 @@ from ktcomponent.hyperparameters import (
 )
 
 Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 Values = dict[str, Any]
 
 INACTIVE = 0.5
@@ -69,7 +70,7 @@ class ModelSpace:
         self._edges = [_edges(hp) for hp in self.tuned]
         self.cells = np.array([_cells(hp) for hp in self.tuned], int)
         self._conditions = list(dict.fromkeys(c for hp in self._space for c in hp.conditions))
-        self._tables: dict[tuple[int, Any], npt.NDArray[np.bool_]] = {}
+        self._tables: dict[tuple[int, Any], Mask] = {}
         names = [hp.name for hp in self._space]
         self._is_plain = not self._conditions and len(set(names)) == len(names)
         widths = [_width(hp) for hp in self.tuned] + [1] * len(self._conditions)
@@ -82,7 +83,7 @@ class ModelSpace:
         return len(self.tuned)
 
     @property
-    def is_continuous(self) -> npt.NDArray[np.bool_]:
+    def is_continuous(self) -> Mask:
         """For each column, whether the search can move in it continuously."""
         found = np.asarray(self.cells == 0)
         if self.pin is not None:
@@ -97,7 +98,7 @@ class ModelSpace:
         for row, values in zip(points, trials, strict=True):
             taken: set[str] = set()
             for hp in self._space:
-                if hp.name in taken or hp.name not in values or not _is_active(hp, values):
+                if hp.name in taken or hp.name not in values or not hp.is_active(values):
                     continue
                 taken.add(hp.name)
                 j = self._column.get(id(hp))
@@ -117,7 +118,7 @@ class ModelSpace:
         """The values of one point, those of active `Fixed` ones too."""
         values: Values = {}
         for hp in self._space:
-            if hp.name not in values and _is_active(hp, values):
+            if hp.name not in values and hp.is_active(values):
                 j = self._column.get(id(hp))
                 at = INACTIVE if j is None or math.isnan(point[j]) else float(point[j])
                 values[hp.name] = hp.prob_to_value(at)
@@ -136,7 +137,7 @@ class ModelSpace:
                     np.clip(np.searchsorted(starts, positions[:, j], "right") - 1, 0, len(middles) - 1)
                 ]
         if not self._is_plain:
-            points[~self._active(points)] = np.nan
+            points[~self._activity(points)[0]] = np.nan
         return self.pinned(points)
 
     def pinned(self, points: Array) -> Array:
@@ -197,42 +198,39 @@ class ModelSpace:
                 corner[active, (at[active] * width).astype(int)] = math.sqrt(0.5)
                 columns.append(corner)
         if self._conditions:
-            self._note_activity(points)
-            columns += [self._holds(c, points).astype(float)[:, None] for c in self._conditions]
+            _, by_id = self._activity(np.where(np.isnan(points), INACTIVE, points))
+            columns += [self._holds(c, points, by_id).astype(float)[:, None] for c in self._conditions]
         return np.concatenate(columns, axis=1) if columns else np.zeros((len(points), 0))
 
     # -- activity ----------------------------------------------------------------------------------------
 
-    def _active(self, points: Array) -> npt.NDArray[np.bool_]:
-        """For points whose positions are all given, which of them are active: an array (m, d)."""
+    def _activity(self, points: Array) -> tuple[Mask, dict[int, Mask]]:
+        """For points whose positions are all given, which of them are active: an array (m, d); and the same by the id of each
+        hyperparameter, of those that have no column too."""
         active = np.ones(points.shape, bool)
-        self._known: dict[int, npt.NDArray[np.bool_]] = {}
-        named: dict[str, npt.NDArray[np.bool_]] = {}
+        by_id: dict[int, Mask] = {}
+        named: dict[str, Mask] = {}
         for hp in self._space:
             mask = np.ones(len(points), bool)
             for condition in hp.conditions:
-                mask &= self._holds(condition, points)
+                mask &= self._holds(condition, points, by_id)
             # Of several with one name that are active at a time the first counts.
             taken = named.get(hp.name)
             if taken is not None:
                 mask &= ~taken
             named[hp.name] = mask if taken is None else taken | mask
-            self._known[id(hp)] = mask
+            by_id[id(hp)] = mask
             if id(hp) in self._column:
                 active[:, self._column[id(hp)]] = mask
-        return active
+        return active, by_id
 
-    def _note_activity(self, points: Array) -> None:
-        """Learns from points which hyperparameters are active in them."""
-        self._active(np.where(np.isnan(points), INACTIVE, points))
-
-    def _holds(self, condition: Any, points: Array) -> npt.NDArray[np.bool_]:
-        """Whether a condition holds, for each point; the activity of the hyperparameters it asks for is known."""
+    def _holds(self, condition: Any, points: Array, by_id: Mapping[int, Mask]) -> Mask:
+        """Whether a condition holds, for each point; the activity of the hyperparameters it asks for is known by their ids."""
         held = np.zeros(len(points), bool)
         for hp in self._space:
-            if hp.name != condition.name or id(hp) not in self._known:
+            if hp.name != condition.name or id(hp) not in by_id:
                 continue
-            mask = self._known[id(hp)]
+            mask = by_id[id(hp)]
             if isinstance(hp, Fixed):
                 fits = np.full(len(points), hp.value in condition.values)
             else:
@@ -240,7 +238,7 @@ class ModelSpace:
             held |= mask & fits
         return held
 
-    def _fits(self, hp: HyperParameter, condition: Parent, at: Array) -> npt.NDArray[np.bool_]:
+    def _fits(self, hp: HyperParameter, condition: Parent, at: Array) -> Mask:
         """Whether the values at these positions are among those that the condition names."""
         n = int(self.cells[self._column[id(hp)]])
         if not 0 < n <= MANY:
@@ -303,7 +301,3 @@ def _edges(hp: HyperParameter) -> tuple[Array, Array] | None:
     if hp.sampling != "log":
         positions = 1.0 - positions
     return positions, np.array([hp.value_to_prob(v) for v in legal])
-
-
-def _is_active(hp: HyperParameter, values: Mapping[str, Any]) -> bool:
-    return all(condition.is_active(values) for condition in hp.conditions)
