@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -12,7 +13,6 @@ from typing import Any
 
 import fsspec
 import pytest
-from hypothesis import HealthCheck, settings
 
 from ktcomponent.storage import Storage, open_storage
 from ktcomponent.study import Study
@@ -22,9 +22,12 @@ USER_CODE = ROOT / "tests" / "user_code"
 sys.path.insert(0, str(USER_CODE))
 sys.path.insert(0, str(ROOT / "scripts"))
 
-# Two processes of tests and what they start share two cores: how long an example takes says nothing.
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("shared")
+with contextlib.suppress(ModuleNotFoundError):  # which the environment of the oldest Airflow doesn't have
+    from hypothesis import HealthCheck, settings
+
+    # Two processes of tests and what they start share two cores: how long an example takes says nothing.
+    settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

@@ -126,10 +126,6 @@ def test_a_run_begins_with_what_the_run_before_it_found(airflow):
     assert known["name"] == runs[0].url
     assert len(known["trials"]) == 4
     whys = [trial["why"]["how"] for trial in second.trials.values()]
-    assert whys == [
-        "random",
-        "initial",
-        "earlier",
-        "initial",
-    ]  # the first one finds out what the function asks for
+    # The first one finds out what the function asks for.
+    assert whys == ["random", "earlier", "initial", "earlier"]
     assert "trained to its end" in second.config["chosen"]
