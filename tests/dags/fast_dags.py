@@ -9,15 +9,16 @@ from ktcomponent_airflow import RUN_FOLDER, TuningOperator, TuningTaskGroup
 STUDY = f"{os.environ['KTCOMPONENT_STORAGE']}/{RUN_FOLDER}"
 AT_ONCE = {"retry_delay": datetime.timedelta(seconds=1), "retry_exponential_backoff": False}
 
-with DAG("killed"):
-    TuningTaskGroup(
-        study=STUDY,
-        hypermodel="fast:objective",
-        oracle={"max_trials": 6, "seed": 11},
-        batch_size=6,
-        env={"SECONDS": "2"},
-        task_args=AT_ONCE,
-    )
+for name, seconds in (("killed", "2"), ("ended", "60")):
+    with DAG(name):
+        TuningTaskGroup(
+            study=STUDY,
+            hypermodel="fast:objective",
+            oracle={"max_trials": 6, "seed": 11},
+            batch_size=6,
+            env={"SECONDS": seconds},
+            task_args=AT_ONCE,
+        )
 
 with DAG("one_lane_fails"):
     search = {"study": STUDY, "oracle": {"max_trials": 6, "seed": 11}, **AT_ONCE}

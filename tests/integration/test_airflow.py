@@ -97,11 +97,11 @@ def test_a_lane_that_fails_for_good_leaves_the_search_to_the_other(airflow):
 
 
 def test_a_task_that_is_ended_by_airflow_gives_its_trial_back(airflow):
-    run = Run(airflow, "killed")
+    run = Run(airflow, "ended")
     study = run.wait_for(lambda: (s := run.study()) and s.state.running() and s, 120)
     step = step_of(run)
     family = [step, *step.children(recursive=True)]
-    path = f"/api/v2/dags/killed/dagRuns/{run.run_id}/taskInstances/tuning.lane_1_batch_1"
+    path = f"/api/v2/dags/ended/dagRuns/{run.run_id}/taskInstances/tuning.lane_1_batch_1"
     airflow.call("PATCH", path, {"new_state": "failed"})
     _, alive = psutil.wait_procs(family, 60)
     assert alive == []
