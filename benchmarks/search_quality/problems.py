@@ -1,6 +1,6 @@
 """Problems with a known optimum, or one that nobody is likely to beat; all are to be minimised.
 
-`DEVELOPMENT` is what our oracles were developed on; `REPORTED` is what tables show, and was not looked at before.
+`development()` is what our oracles were developed on; `reported()` is what tables show, and nothing is decided by it.
 """
 
 from __future__ import annotations
