@@ -13,7 +13,8 @@ HEAVY = ("tensorflow", "keras", "scipy", "docker", "kubernetes")
     [
         ("ktcomponent", (*HEAVY, "airflow", "numpy")),
         ("ktcomponent_airflow", HEAVY),
-        ("ktcomponent.cli", HEAVY),
+        ("ktcomponent.cli", (*HEAVY, "fsspec", "tenacity", "asyncio")),
+        ("ktcomponent.step.child, ktcomponent.oracles.bayesian.sampler", (*HEAVY, "fsspec", "tenacity")),
     ],
 )
 def test_importing_a_package_loads_nothing_heavy(package, forbidden):

@@ -21,7 +21,7 @@ ACQUISITIONS = ("log_ei", "ucb")
 class BayesianOptimizationOracle(Warmed, Oracle):
     """Fits a Gaussian process to the scores, and tries what promises the largest improvement.
 
-    The first trials are spread over the space: the defaults that the user chose, then a Sobol sequence. After that a
+    The first trials are spread over the space: the defaults that the user chose, then a Latin hypercube. After that a
     trial is proposed where the expected improvement on the best is largest, times the probability that it doesn't
     fail. Running trials are taken to turn out as expected, so trials that run side by side don't meet. Conditional
     hyperparameters, categories, steps and logarithmic scales are modelled as what they are. Why a trial has

@@ -36,7 +36,8 @@ class TrainingChild:
 
     def __init__(self, order: dict[str, Any], scratch: str) -> None:
         self._has_ended = False
-        self._ready, its_end = os.pipe()
+        self._heard = b""
+        self._pipe, its_end = os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ktcomponent.step.child"],
             stdin=subprocess.PIPE,
@@ -56,24 +57,29 @@ class TrainingChild:
 
     def is_ready(self) -> bool:
         """Whether it has checked everything and waits for `go`."""
-        readable, _, _ = select.select([self._ready], [], [], 0)
-        return bool(readable) and os.read(self._ready, 16) == b"ready\n"
+        return b"ready\n" in self._heard
 
     def said_its_end(self) -> bool:
         """Whether it ended by its own main function, and not by user code that ended the process."""
-        readable, _, _ = select.select([self._ready], [], [], 0)
-        return bool(readable) and b"ended\n" in os.read(self._ready, 64)
+        return b"ended\n" in self._heard
 
     def go(self) -> None:
         """Lets it claim trials."""
         self._tell("go")
 
     def wait(self, seconds: float) -> int | None:
-        """Its return code (negative: killed by that signal), or None while it runs."""
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
+        """Its return code (negative: killed by that signal), or None while it runs. Ends early when it says something."""
+        readable, _, _ = select.select([self._pipe], [], [], seconds)
+        if not readable:
+            return self._process.poll()
+        said = os.read(self._pipe, 64)
+        self._heard += said
+        if said:
+            return self._process.poll()
+        # Its end of the pipe is closed: it is about to end, or has.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.poll()
 
     def end(self) -> None:
         """Kills what is left of it and of everything it started."""
@@ -89,7 +95,7 @@ class TrainingChild:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        os.close(self._ready)
+        os.close(self._pipe)
 
     def _tell(self, line: str) -> None:
         pipe = self._process.stdin

@@ -9,9 +9,10 @@ from typing import Any
 from ktcomponent.storage.base import Storage
 from ktcomponent.storage.local import LocalStorage
 from ktcomponent.storage.memory import MemoryStorage
-from ktcomponent.storage.remote import RETRY_S, RemoteStorage
 
-__all__ = ["LocalStorage", "MemoryStorage", "RemoteStorage", "Storage", "open_storage"]
+__all__ = ["LocalStorage", "MemoryStorage", "Storage", "open_storage"]
+
+RETRY_S = 60.0
 
 
 def open_storage(
@@ -36,4 +37,7 @@ def open_storage(
         return LocalStorage(Path(path).expanduser().absolute())
     if text.startswith("memory://"):
         return MemoryStorage(text.removeprefix("memory://"))
+    # Brings packages that take longer to import than a step on a local disk.
+    from ktcomponent.storage.remote import RemoteStorage
+
     return RemoteStorage(text, options, single_writer, retry_s)

@@ -30,7 +30,6 @@ _EXTRAS = {
 }
 """The extra that brings each file system whose exclusive create many processes may rely on."""
 
-RETRY_S = 60.0
 REQUEST_S, LEAST_S = 60.0, 5.0
 """A small object that takes longer than this, or than the budget if that is less, is asked for again."""
 _FOR_GOOD = frozenset([400, 401, 403, 404, 405, 409, 412, 501])
@@ -53,9 +52,7 @@ class RemoteStorage(Storage):
         ConfigurationError: If there is no such file system, or its package isn't installed.
     """
 
-    def __init__(
-        self, url: str, options: dict[str, Any], single_writer: bool = False, retry_s: float = RETRY_S
-    ) -> None:
+    def __init__(self, url: str, options: dict[str, Any], single_writer: bool, retry_s: float) -> None:
         super().__init__(hide(url.rstrip("/")))
         self._location = url.rstrip("/")
         self._scheme = url.split("://", 1)[0]

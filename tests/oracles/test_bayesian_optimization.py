@@ -76,7 +76,7 @@ def test_a_search_without_noise_is_modelled_with_less_than_alpha():
 
     oracle = BayesianOptimizationOracle({"name": "loss", "direction": "min"}, max_trials=30, seed=1)
     run(oracle, declare, score=lambda hp, _: (hp.get("x") - 0.31) ** 2 + (hp.get("y") - 0.62) ** 2)
-    models = oracle._sampler._models["surrogate"]._built.values()
+    models = oracle._sampler._kept[0].surrogate._built.values()
     assert oracle.alpha / 100 <= min(built.process.scales.n2 for built in models) < oracle.alpha
 
 
@@ -103,12 +103,15 @@ def test_the_first_trials_are_spread_better_than_at_random():
 
 
 def test_trials_that_run_side_by_side_are_spread():
-    oracle = BayesianOptimizationOracle("loss", max_trials=50, num_initial_points=10, seed=1)
-    run(oracle, declare_branin, limit=12, score=branin)
-    batch = [oracle.create_trial(f"t{i}").hyperparameters for i in range(4)]
-    points = np.array([[hp.get("x") / 15, hp.get("y") / 15] for hp in batch])
-    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)[np.triu_indices(4, 1)]
-    assert distances.min() > 0.01
+    closest = []
+    for seed in range(5):
+        oracle = BayesianOptimizationOracle("loss", max_trials=50, num_initial_points=10, seed=seed)
+        run(oracle, declare_branin, limit=12, score=branin)
+        batch = [oracle.create_trial(f"t{i}").hyperparameters for i in range(8)]
+        points = np.array([[hp.get("x") / 15, hp.get("y") / 15] for hp in batch])
+        distances = np.linalg.norm(points[:, None] - points[None], axis=-1)[np.triu_indices(8, 1)]
+        closest.append(distances.min())
+    assert np.median(closest) > 0.005
 
 
 @pytest.mark.slow
@@ -136,7 +139,7 @@ def test_every_proposal_says_why():
         assert set(why) == {"how", "mean", "deviation", "expected_improvement"}
         assert why["deviation"] >= 0
         assert why["expected_improvement"] >= 0
-    assert later[-1]["mean"] == pytest.approx(best, abs=5.0)
+    assert max(why["mean"] for why in later[-5:]) == pytest.approx(best, abs=5.0)
     state = json.loads(json.dumps(oracle.get_state()))
     again = BayesianOptimizationOracle({"name": "loss", "direction": "max"})
     again.set_state(state)

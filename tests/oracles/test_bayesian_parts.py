@@ -11,9 +11,10 @@ from scipy import integrate, stats
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles.bayesian.acquisition import log_expected_improvement, lower_confidence_bound
 from ktcomponent.oracles.bayesian.gaussian_process import SPREAD, GaussianProcess, Prior, Scales
+from ktcomponent.oracles.bayesian.known import Known
 from ktcomponent.oracles.bayesian.model_space import ModelSpace
 from ktcomponent.oracles.bayesian.proposing import Worth
-from ktcomponent.oracles.bayesian.surrogate import Known, Surrogate, _fitted_at
+from ktcomponent.oracles.bayesian.surrogate import Surrogate, _fitted_at
 from ktcomponent.oracles.bayesian.target import LAMBDAS, Target, yeo_johnson, yeo_johnson_back
 
 

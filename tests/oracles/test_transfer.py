@@ -95,11 +95,11 @@ def best(trials, n):
 def test_a_search_begins_where_earlier_ones_ended():
     before = search(BayesianOptimizationOracle("loss", max_trials=25, seed=9), lambda v: loss(v, shift=0.05))
     earlier = [{"name": "s3://before", "trials": before}]
+    cold = [best(search(BayesianOptimizationOracle("loss", max_trials=8, seed=s)), 8) for s in range(5)]
     for seed in range(3):
         oracle = BayesianOptimizationOracle("loss", max_trials=8, seed=seed, earlier=earlier)
         warm = search(oracle)
-        cold = search(BayesianOptimizationOracle("loss", max_trials=8, seed=seed))
-        assert best(warm, 1) < 0.015 < 0.02 < best(cold, 8)
+        assert best(warm, 1) < 0.5 * min(cold)
         assert [t.why["how"] for t in oracle.trials.values()][:4] == ["earlier", "initial"] * 2
 
 

@@ -158,11 +158,16 @@ class GaussianProcess:
         vars(other).update(vars(self))
         return other
 
-    def add(self, Z: Array) -> None:
-        """More points, whose values are not known yet."""
+    def add(self, Z: Array, noise: float | None = None) -> None:
+        """More points, whose values are not known yet.
+
+        Args:
+            Z: Their features.
+            noise: Variance of the noise of their values; that of the scales by default.
+        """
         X = Z * self._inverse_lengths
         R = self._kernel(X, X)
-        R.flat[:: len(X) + 1] += self.scales.n2
+        R.flat[:: len(X) + 1] += self.scales.n2 if noise is None else noise
         n, m = len(self._X), len(X)
         L = np.zeros((n + m, n + m))
         if n:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from ktcomponent.oracles.bayesian.acquisition import log_expected_improvement, lower_confidence_bound
 from ktcomponent.oracles.bayesian.climbing import climb
+from ktcomponent.oracles.bayesian.known import Evidence
 from ktcomponent.oracles.bayesian.model_space import ModelSpace, Values
-from ktcomponent.oracles.bayesian.surrogate import Feasibility, Known, Scores, Surrogate
+from ktcomponent.oracles.bayesian.surrogate import Feasibility, Scores, Surrogate
 
 Array = npt.NDArray[np.float64]
 
@@ -22,23 +23,6 @@ MOST, LOOKED_AT, APART = 5, 400, 0.1
 LEAST_STEP = 1e-4
 """A trial that differs from another one by less in every position tells nothing new."""
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
-
-
-@dataclasses.dataclass
-class Evidence:
-    """What the trials of a search say.
-
-    Attributes:
-        completed: Scores of those that completed, at least one; of one trial several, where it was judged on its way.
-        ended: All that ended, by how they ended: -1 for failed ones, else 0.
-        failed: Which of those failed.
-        pending: The points of running ones.
-    """
-
-    completed: Known
-    ended: Known
-    failed: npt.NDArray[np.bool_]
-    pending: Array
 
 
 @dataclasses.dataclass

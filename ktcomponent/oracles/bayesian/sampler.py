@@ -13,14 +13,14 @@ import numpy.typing as npt
 from ktcomponent.hyperparameters import Fixed, HyperParameters
 from ktcomponent.oracles.bayesian.design import initial_point
 from ktcomponent.oracles.bayesian.fidelity import FIDELITY, Fidelity
+from ktcomponent.oracles.bayesian.known import Evidence, Known
 from ktcomponent.oracles.bayesian.model_space import INACTIVE, ModelSpace
-from ktcomponent.oracles.bayesian.proposing import Evidence, propose
-from ktcomponent.oracles.bayesian.surrogate import Known, Surrogate
 from ktcomponent.oracles.earlier import EarlierStudy
 from ktcomponent.oracles.proposal import RUNNING, Proposal
 from ktcomponent.trial import Trial, TrialStatus
 
 if TYPE_CHECKING:
+    from ktcomponent.oracles.bayesian.surrogate import Surrogate
     from ktcomponent.oracles.oracle import Oracle
 
 Array = npt.NDArray[np.float64]
@@ -32,6 +32,23 @@ MOST_TRIED = 10
 """Of the first points so many are looked at for one that was not tried."""
 LEAST_NOISE = 0.01
 """The model believes in this part of `alpha` at least."""
+
+
+@dataclasses.dataclass
+class _Known:
+    """What is made once for a space: its arrays, the trials of earlier studies in them, the model once it is asked."""
+
+    key: Any
+    space: ModelSpace
+    earlier: Sequence[Known]
+    surrogate: Surrogate | None = None
+
+    def best_earlier(self) -> Array:
+        """The best points of earlier studies, of each in turn: an array (n, d)."""
+        ranked = [study.points[np.argsort(study.scores, kind="stable")] for study in self.earlier]
+        longest = max((len(points) for points in ranked), default=0)
+        found = [points[n] for n in range(longest) for points in ranked if n < len(points)]
+        return self.space.pinned(np.array(found).reshape(-1, self.space.dimensions))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +69,7 @@ class Sampler:
     beta: float | None = None
     fidelity: Fidelity | None = None
     earlier: Sequence[EarlierStudy] = ()
-    _models: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+    _kept: list[_Known] = dataclasses.field(default_factory=list, compare=False)
 
     def propose(self, oracle: Oracle, begun: int) -> Proposal | None:
         """Untried values for the next trial; None where all that were looked at were tried.
@@ -64,20 +81,21 @@ class Sampler:
         tuned = [hp for hp in oracle.hyperparameters.space if not isinstance(hp, Fixed)]
         if not tuned:
             return None
-        surrogate = self._surrogate(oracle)
-        most = MOST_INITIAL_AFTER if len(surrogate.best_earlier()) else MOST_INITIAL
-        initial = self.num_initial_points or min(most, len(tuned) + 3)
+        known = self._known(oracle)
+        most = MOST_INITIAL_AFTER if known.earlier else MOST_INITIAL
+        count = self.num_initial_points or min(most, len(tuned) + 3)
         is_known = any(t.status == TrialStatus.COMPLETED for t in oracle.trials.values())
-        proposal = self._best(oracle, surrogate) if is_known and begun >= initial else None
-        return proposal or self._initial(oracle, surrogate)
+        proposal = self._best(oracle, known) if is_known and begun >= count else None
+        return proposal or self._initial(oracle, known, count)
 
-    def _initial(self, oracle: Oracle, surrogate: Surrogate) -> Proposal | None:
-        """A point of earlier studies or of the sequence that spreads over the space; None if all looked at were tried."""
-        space = surrogate.space
+    def _initial(self, oracle: Oracle, known: _Known, count: int) -> Proposal | None:
+        """A point of earlier studies or of a design that spreads over the space; None if all looked at were tried."""
+        space = known.space
         so_far = Counter(trial.why["how"] for trial in oracle.trials.values() if trial.why)
         number = so_far["initial"]
-        spread = (initial_point(space, n, oracle.seed)[0] for n in range(number, number + MOST_TRIED))
-        told = surrogate.best_earlier()
+        numbers = range(number, number + MOST_TRIED)
+        spread = (initial_point(space, n, count, oracle.seed)[0] for n in numbers)
+        told = known.best_earlier()
         # By turns the best of earlier studies, and what is tried first without them.
         ways = [("earlier", told), ("initial", spread)]
         if so_far["earlier"] > number:
@@ -89,8 +107,17 @@ class Sampler:
                     return {"status": RUNNING, "values": values, "why": {"how": how}}
         return None
 
-    def _best(self, oracle: Oracle, surrogate: Surrogate) -> Proposal | None:
+    def _best(self, oracle: Oracle, known: _Known) -> Proposal | None:
         """What the model says; None if all that it looked at was tried."""
+        # These bring scipy, which a batch of the first trials does without.
+        from ktcomponent.oracles.bayesian.proposing import propose
+        from ktcomponent.oracles.bayesian.surrogate import Surrogate
+
+        if known.surrogate is None:
+            known.surrogate = Surrogate(
+                known.space, self.alpha * LEAST_NOISE, abs(oracle.seed), known.earlier
+            )
+        surrogate = known.surrogate
         found = propose(
             surrogate,
             self._evidence(oracle, surrogate),
@@ -109,17 +136,14 @@ class Sampler:
         first, *others = proposals
         return {**first, "spare": others}
 
-    def _surrogate(self, oracle: Oracle) -> Surrogate:
-        """The model, which is made anew where the space or the seed has changed."""
+    def _known(self, oracle: Oracle) -> _Known:
+        """What holds for all trials; made anew where the space or the seed has changed."""
         key = ([hp.domain() for hp in oracle.hyperparameters.space], oracle.seed)
-        if self._models.get("key") != key:
-            self._models["key"] = key
+        if not self._kept or self._kept[0].key != key:
             space = self._space(oracle.hyperparameters)
             earlier = [self._known_earlier(space, study, oracle.objective.sign) for study in self.earlier]
-            earlier = [known for known in earlier if known.ids]
-            self._models["surrogate"] = Surrogate(space, self.alpha * LEAST_NOISE, abs(oracle.seed), earlier)
-        surrogate: Surrogate = self._models["surrogate"]
-        return surrogate
+            self._kept[:] = [_Known(key, space, [known for known in earlier if known.ids])]
+        return self._kept[0]
 
     def _space(self, hyperparameters: HyperParameters) -> ModelSpace:
         if self.fidelity is None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import special
 
 from ktcomponent.oracles.bayesian.gaussian_process import GaussianProcess, Prior, Scales
+from ktcomponent.oracles.bayesian.known import Known
 from ktcomponent.oracles.bayesian.model_space import ModelSpace, distinct
 from ktcomponent.oracles.bayesian.target import Target
 from ktcomponent.oracles.bayesian.transfer import Ensemble, Predicting, weights
@@ -29,32 +30,10 @@ FITS = ((500, 32), (200, 16), (100, 5), (50, 2))
 LABEL_NOISE = 0.01
 """Variance of the noise of labels. Their length scales are those thought of before any trial: fitted to a step, a smooth
 process takes most of it for noise."""
+PENDING_NOISE = 1e-6
+"""Running trials count as if their values came without noise: next to them another look at the same spot is worth nothing."""
 MOST_KEPT = 1000
 """A process holds so many trials, chosen in the same way, and those that came since it was built."""
-
-
-@dataclasses.dataclass
-class Known:
-    """Ended trials, in the order of their end.
-
-    Attributes:
-        ids: Their ids.
-        points: Their points, an array (n, d).
-        scores: Their scores, n numbers; smaller is better.
-    """
-
-    ids: Sequence[str]
-    points: Array
-    scores: Array
-
-    def begins(self, other: Known) -> bool:
-        """Whether the other one has the same trials, and perhaps more after them."""
-        n = len(self.ids)
-        return (
-            list(self.ids) == list(other.ids[:n])
-            and np.array_equal(self.points, other.points[:n], equal_nan=True)
-            and np.array_equal(self.scores, other.scores[:n])
-        )
 
 
 class Scores:
@@ -170,13 +149,6 @@ class Surrogate:
         say = weights(base, own, self.space.features(known.points[rows]), target.values, rng)
         return Scores(Ensemble([*base, alone], say), target, self.space, looked_at)
 
-    def best_earlier(self) -> Array:
-        """The best points of earlier studies, of each in turn: an array (n, d)."""
-        ranked = [e.points[np.argsort(e.scores, kind="stable")] for e in self._earlier]
-        longest = max((len(points) for points in ranked), default=0)
-        found = [points[n] for n in range(longest) for points in ranked if n < len(points)]
-        return self.space.pinned(np.array(found).reshape(-1, self.space.dimensions))
-
     def _known_earlier(self, number: int, power: bool) -> GaussianProcess:
         """The process of an earlier study."""
         name = f"earlier {number}, {power}"
@@ -239,7 +211,7 @@ class Surrogate:
 
 def _observed(process: GaussianProcess, values: Array, pending: Array) -> GaussianProcess:
     if len(pending):
-        process.add(pending)
+        process.add(pending, PENDING_NOISE)
     process.observe(values)
     return process
 
