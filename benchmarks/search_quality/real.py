@@ -1,4 +1,4 @@
-"""Real trainings on scikit-learn's bundled data, small enough to run tens of thousands of them.
+"""Real trainings on data that come with scikit-learn, small enough to run tens of thousands of them.
 
 Each is cross-validated, and the same for the same values.
 """
@@ -24,7 +24,10 @@ def _data(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Standardised features, and labels, in a random order."""
     from sklearn import datasets
 
-    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    if name == "friedman":
+        x, y = datasets.make_friedman1(300, noise=1.0, random_state=0)
+    else:
+        x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(y))
     x, y = x[order], y[order]
     return (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-9), y
@@ -141,5 +144,60 @@ def network(v: Values) -> float:
         except ValueError:  # weights that aren't finite
             return 3.0
         return min(float(found), 3.0) if math.isfinite(found) else 3.0
+
+    return _cross_validated(x, y, loss)
+
+
+SUPPORT_VECTORS: list[Dimension] = [
+    category("kernel", "rbf", "poly", "sigmoid", "linear"),
+    real("C", 1e-2, 1e3, log=True),
+    real("epsilon", 1e-3, 1.0, log=True),
+    real("gamma", 1e-4, 10.0, log=True, parent=("kernel", ("rbf", "poly", "sigmoid"))),
+    whole("degree", 2, 4, parent=("kernel", ("poly",))),
+    real("coef0", 0.0, 5.0, parent=("kernel", ("poly", "sigmoid"))),
+]
+
+
+def support_vectors(v: Values) -> float:
+    """The part of the variance that support vector regression doesn't explain of J. H. Friedman's first function, at most 2."""
+    from sklearn.svm import SVR
+
+    x, y = _data("friedman")
+
+    def loss(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> float:
+        mean, deviation = y1.mean(), y1.std()
+        model = SVR(
+            kernel=v["kernel"],
+            C=v["C"],
+            epsilon=v["epsilon"],
+            gamma=v.get("gamma", 0.1),
+            degree=v.get("degree", 3),
+            coef0=v.get("coef0", 0.0),
+            max_iter=20_000,
+        )
+        error = np.mean((model.fit(x1, (y1 - mean) / deviation).predict(x2) * deviation + mean - y2) ** 2)
+        return float(min(error / y.var(), 2.0))
+
+    return _cross_validated(x, y, loss)
+
+
+TREES: list[Dimension] = [
+    whole("max_leaf_nodes", 2, 128, log=True),
+    whole("min_samples_leaf", 1, 60, log=True),
+    real("max_features", 0.05, 1.0),
+    real("max_samples", 0.1, 1.0),
+    category("criterion", "squared_error", "friedman_mse", "poisson"),
+]
+
+
+def trees(v: Values) -> float:
+    """The part of the variance of diabetes' progression that 30 randomized trees don't explain."""
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    x, y = _data("diabetes")
+
+    def loss(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> float:
+        model = ExtraTreesRegressor(30, bootstrap=True, random_state=0, **v)
+        return float(np.mean((model.fit(x1, y1).predict(x2) - y2) ** 2) / y.var())
 
     return _cross_validated(x, y, loss)

@@ -12,6 +12,7 @@ import concurrent.futures
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -100,7 +101,9 @@ def main() -> None:
     ]
     os.environ.update(ONE_THREAD)  # the processes that run searches are started anew, and read it
     started_anew = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(options.workers, started_anew) as pool:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    pool = concurrent.futures.ProcessPoolExecutor(options.workers, started_anew)
+    try:
         running = [pool.submit(_job, job) for job in jobs]
         for number, ended in enumerate(concurrent.futures.as_completed(running)):
             result = ended.result()
@@ -108,6 +111,8 @@ def main() -> None:
                 file.write(json.dumps(result) + "\n")
             if sys.stderr.isatty():
                 print(f"{number + 1} of {len(jobs)} searches", end="\r", file=sys.stderr)
+    finally:
+        pool.shutdown(cancel_futures=True)  # told to end, it ends after the searches that run
 
 
 if __name__ == "__main__":

@@ -108,13 +108,8 @@ class BayesianOptimizationOracle(Warmed, Oracle):
             proposal = {"status": status, "values": values, "why": {"how": "random"}}
         return proposal
 
-    @property
-    def _sampler(self) -> Sampler:
+    def _new_sampler(self) -> Sampler:
         from ktcomponent.oracles.bayesian.sampler import Sampler
 
         beta = self.beta if self.acquisition == "ucb" else None
-        wanted = Sampler(self.num_initial_points, self.alpha, beta, earlier=self.earlier or ())
-        if self._known_sampler != wanted:
-            self._known_sampler = wanted
-        sampler: Sampler = self._known_sampler
-        return sampler
+        return Sampler(self.num_initial_points, self.alpha, beta, earlier=self.earlier or ())

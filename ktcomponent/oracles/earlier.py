@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ktcomponent.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ktcomponent.oracles.bayesian.sampler import Sampler
 
 MOST_STUDIES, MOST_TRIALS = 5, 100
 
@@ -26,21 +29,31 @@ class EarlierStudy(TypedDict):
 
 
 class Warmed:
-    """The part of an oracle that knows trials of earlier studies."""
+    """The part of an oracle that has a model, which may know trials of earlier studies."""
 
-    _known_sampler: Any = None
+    _earlier: Sequence[EarlierStudy] = ()
+    _known_sampler: Sampler | None = None
 
     @property
     def earlier(self) -> list[EarlierStudy] | None:
         """Trials of earlier studies; None for none."""
-        return self._earlier or None
+        return list(self._earlier) or None
 
     @earlier.setter
     def earlier(self, given: Any) -> None:
-        checked = checked_earlier(given)
-        if checked != getattr(self, "_earlier", None):
-            self._earlier = checked
-            self._known_sampler = None
+        self._earlier = checked_earlier(given)
+
+    @property
+    def _sampler(self) -> Sampler:
+        """What proposes values; the same one, with what it has worked out, for as long as the settings are the same."""
+        wanted = self._new_sampler()
+        if self._known_sampler != wanted:
+            self._known_sampler = wanted
+        return self._known_sampler
+
+    def _new_sampler(self) -> Sampler:
+        """What the settings say."""
+        raise NotImplementedError
 
 
 def checked_earlier(given: Any) -> list[EarlierStudy]:

@@ -80,7 +80,7 @@ class MultiFidelityOracle(Warmed, Oracle):
         proposal = None
         if self.sampler == "bayesian" and not self._peeking:
             begun = sum(self._continued(t) is None for t in self.trials.values())
-            proposal = self._model.propose(self, begun)
+            proposal = self._sampler.propose(self, begun)
         if proposal is None:
             values = self._random_values()
             if values is None:
@@ -104,16 +104,12 @@ class MultiFidelityOracle(Warmed, Oracle):
         able = [t for t in trials if t.status == TrialStatus.COMPLETED and t.stopped is None]
         return sorted(able, key=lambda t: (sign * (t.score or 0.0), t.number or 0))
 
-    @property
-    def _model(self) -> Sampler:
-        if self._known_sampler is None:
-            from ktcomponent.oracles.bayesian.fidelity import Fidelity
-            from ktcomponent.oracles.bayesian.sampler import Sampler
+    def _new_sampler(self) -> Sampler:
+        from ktcomponent.oracles.bayesian.fidelity import Fidelity
+        from ktcomponent.oracles.bayesian.sampler import Sampler
 
-            fidelity = Fidelity(self.max_epochs, self._reached, self._planned, self._configuration)
-            self._known_sampler = Sampler(fidelity=fidelity, earlier=self.earlier or ())
-        sampler: Sampler = self._known_sampler
-        return sampler
+        fidelity = Fidelity(self.max_epochs, self._reached, self._planned, self._configuration)
+        return Sampler(fidelity=fidelity, earlier=self.earlier or ())
 
     def _planned(self, trial: Trial) -> int:
         return min(int(trial.hyperparameters.values.get("tuner/epochs", self.max_epochs)), self.max_epochs)

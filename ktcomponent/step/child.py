@@ -33,12 +33,12 @@ def main() -> int:
     order = json.loads(line)
     warnings.showwarning = _warn
     os.set_inheritable(order["ready"], False)
-    with os.fdopen(order["ready"], "w") as supervisor:
-        code = _run_or_explain(order, supervisor)
-        # Without this the supervisor takes an exit, with whatever code, for a worker that was lost.
-        with contextlib.suppress(OSError):
-            supervisor.write("ended\n")
-            supervisor.flush()
+    supervisor = os.fdopen(order["ready"], "w")
+    code = _run_or_explain(order, supervisor)
+    # Without this the supervisor takes an exit, with whatever code, for a worker that was lost. User code may have closed it.
+    with contextlib.suppress(OSError):
+        supervisor.write("ended\n")
+        supervisor.close()
     return code
 
 

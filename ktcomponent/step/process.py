@@ -37,6 +37,7 @@ class TrainingChild:
     def __init__(self, order: dict[str, Any], scratch: str) -> None:
         self._has_ended = False
         self._heard = b""
+        self._is_silent = False
         self._pipe, its_end = os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ktcomponent.step.child"],
@@ -69,17 +70,23 @@ class TrainingChild:
 
     def wait(self, seconds: float) -> int | None:
         """Its return code (negative: killed by that signal), or None while it runs. Ends early when it says something."""
+        self._listen(seconds)
+        if self._process.poll() is not None:
+            while self._listen(0):
+                pass
+        return self._process.returncode
+
+    def _listen(self, seconds: float) -> bool:
+        """Waits for what it says, or for its end; whether it said something."""
+        if self._is_silent:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+            return False
         readable, _, _ = select.select([self._pipe], [], [], seconds)
-        if not readable:
-            return self._process.poll()
-        said = os.read(self._pipe, 64)
+        said = os.read(self._pipe, 64) if readable else b""
+        self._is_silent = bool(readable) and not said  # its end of the pipe is closed
         self._heard += said
-        if said:
-            return self._process.poll()
-        # Its end of the pipe is closed: it is about to end, or has.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-        return self._process.poll()
+        return bool(said)
 
     def end(self) -> None:
         """Kills what is left of it and of everything it started."""

@@ -313,6 +313,12 @@ class Supervisor:
         incarnations.give_back(self._pulse.study, self._pulse.writer, f"the training process {how}")
         if spoke and code >= 0:
             return code
+        trials = self.plan.batch_size
+        if code == exit_codes.DONE and trials is not None:
+            # User code may have closed what the end is told by; then the study tells.
+            self._pulse.look(Until.HEAD)
+            if self._pulse.study.state.finished_by(self._incarnations) >= trials:
+                return code
         # User code ended the process between two trials: what its code says is not for it to say.
         self._say(f"ktcomponent: the training process {how}")
         return exit_codes.UNEXPECTED

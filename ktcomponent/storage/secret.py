@@ -21,6 +21,11 @@ def is_secret(name: str) -> bool:
     return _NAME.search(name) is not None
 
 
+def has_credentials(url: str) -> bool:
+    """Whether a URL has a user's name and password in it."""
+    return _IN_URL.search(url) is not None
+
+
 def names_in(options: Mapping[str, Any]) -> list[str]:
     """The names of all options, however deep."""
     names = list(options)

@@ -136,5 +136,14 @@ def _mask(value: Any, name: str = "") -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
             _mask(inner, key)
-    elif isinstance(value, str) and len(value) >= 5 and is_secret(name):
-        mask_secret(value)
+    elif isinstance(value, str) and is_secret(name):
+        # A log comes line by line, and what prints a variable escapes its line ends.
+        texts = [
+            value,
+            json.dumps(value)[1:-1],
+            json.dumps(json.dumps(value)[1:-1])[1:-1],
+            *value.splitlines(),
+        ]
+        for text in dict.fromkeys(texts):
+            if len(text) >= 5:
+                mask_secret(text)

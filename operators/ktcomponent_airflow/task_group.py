@@ -88,8 +88,16 @@ class TuningTaskGroup(TaskGroup):
     ) -> None:
         super().__init__(group_id=group_id, **kwargs)
         for name, value in (("batch_size", batch_size), ("batches", batches), ("lanes", lanes)):
-            if isinstance(value, int) and value < 1:
-                raise ConfigurationError(f"`{name}` of {group_id!r} must be at least 1, got {value!r}.")
+            if isinstance(value, XComArg) or (name == "batches" and value is None):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(
+                    f"`{name}` of {group_id!r} must be a whole number of at least 1, got {value!r}."
+                )
+        if batches is None and not isinstance(oracle, dict):
+            raise ConfigurationError(
+                f"`oracle` of {group_id!r} must be a dict of its class and arguments, got {oracle!r}."
+            )
         self._operator = operator
         self._count = batches if batches is not None else _batches(oracle, batch_size)
         self._batch_size = batch_size

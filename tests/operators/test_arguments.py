@@ -1,6 +1,7 @@
 """Bad arguments are one message, where the DAG is parsed or where the task starts."""
 
 import sys
+import time
 import types
 
 import pytest
@@ -90,9 +91,42 @@ def test_another_interpreter_runs_the_command(commands: Commands):
     assert "-m ktcomponent --parent" in (commands.folder / "told").read_text()
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"study": "s3://AKIA:a-secret@bucket/s"},
+        {"to": "s3://AKIA:a-secret@bucket/to", "command": "export", "hypermodel": None},
+        {"warm_start": "s3://AKIA:a-secret@bucket/before"},
+        {"storage_options": {"client_kwargs": {"aws_secret_access_key": "a-secret"}}},
+    ],
+)
+def test_credentials_that_everybody_would_see_are_refused(secret):
+    with pytest.raises(ConfigurationError, match="storage_conn_id") as error:
+        TuningOperator(task_id="t", **{"study": "s3://b/s", "hypermodel": "m:f", **secret})
+    assert "a-secret" not in str(error.value)
+
+
+def test_what_user_code_leaves_behind_does_not_hold_the_task(commands: Commands):
+    (commands.folder / "leaving.py").write_text(
+        "import subprocess\ndef objective(hp):\n"
+        "    subprocess.Popen(['sleep', '30'], start_new_session=True)\n    return hp.Float('x', 0, 1)\n"
+    )
+    operator = TuningOperator(
+        task_id="t",
+        study=commands.study,
+        hypermodel="leaving:objective",
+        oracle={"max_trials": 1},
+        env={"PYTHONPATH": str(commands.folder)},
+    )
+    began = time.monotonic()
+    assert operator.execute(CONTEXT)["completed"] == 1
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("value", [0, -1, "2", 2.5, True])
 @pytest.mark.parametrize("name", ["lanes", "batch_size", "batches"])
-def test_a_group_needs_at_least_one_of_each(name):
-    arguments = {"study": "s", "hypermodel": "m:f", "oracle": {"max_trials": 4}, name: 0}
+def test_a_group_needs_at_least_one_of_each(name, value):
+    arguments = {"study": "s", "hypermodel": "m:f", "oracle": {"max_trials": 4}, name: value}
     with DAG("d", schedule=None), pytest.raises(ConfigurationError, match=f"`{name}` of 'tuning'"):
         TuningTaskGroup(**arguments)
 

@@ -135,3 +135,16 @@ def test_two_connections_for_one_kind_of_storage_are_refused(connection):
     assert operator.target == "s3://bucket/best"
     with pytest.raises(AirflowFailException, match="different connections"):
         operator.secret_env  # noqa: B018
+
+
+def test_every_line_of_a_key_is_masked(connection, monkeypatch):
+    masked = []
+    monkeypatch.setattr("ktcomponent_airflow.connections.mask_secret", masked.append)
+    key = "-----BEGIN PRIVATE KEY-----\nfirst-line\nsecond-line\n"
+    connection("storage", "google_cloud_platform", extra={"keyfile_dict": json.dumps({"private_key": key})})
+    options = file_system_options("storage", "gs://bucket/study")
+    text = as_environment("gs://bucket/study", options)["FSSPEC_GS"]
+    for printed in ("first-line", repr(options), repr({"FSSPEC_GS": text}), text):
+        for secret in sorted(masked, key=len, reverse=True):
+            printed = printed.replace(secret, "***")
+        assert "first-line" not in printed

@@ -5,9 +5,10 @@ import types
 
 import pytest
 from airflow.providers.cncf.kubernetes.secret import Secret
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowTaskTimeout
 from ktcomponent_airflow import KubernetesTuningOperator
-from kubernetes.client import ApiClient
+from ktcomponent_airflow.operators.kubernetes import _permanent_problem
+from kubernetes.client import ApiClient, ApiException
 from kubernetes.client import models as k8s
 
 from ktcomponent.errors import ConfigurationError
@@ -105,3 +106,65 @@ def test_arguments_that_a_pod_can_not_have_are_refused():
     with pytest.raises(ConfigurationError, match="needs `image`"):
         operator(image=None)
     assert operator(image=None, pod_template_file="pod.yaml").image is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "is_permanent"),
+    [
+        ("CreateContainerConfigError", 'secret "storage" not found', True),
+        ("CreateContainerConfigError", "couldn't find key options in Secret default/storage", True),
+        ("CreateContainerConfigError", "failed to sync configmap cache: timed out", False),
+        ("ErrImagePull", "manifest unknown", True),
+        ("ErrImagePull", "i/o timeout", False),
+    ],
+)
+@pytest.mark.parametrize("which", ["container_statuses", "init_container_statuses"])
+def test_what_will_never_start_is_told_from_what_may(reason, message, is_permanent, which):
+    waiting = k8s.V1ContainerState(waiting=k8s.V1ContainerStateWaiting(reason=reason, message=message))
+    status = k8s.V1ContainerStatus(
+        name="base", image="i", image_id="", ready=False, restart_count=0, state=waiting
+    )
+    pod = k8s.V1Pod(status=k8s.V1PodStatus(**{which: [status]}))
+    assert bool(_permanent_problem(pod)) == is_permanent
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_permanent"),
+    [
+        (403, "User sa cannot create resource pods", True),
+        (401, "Unauthorized", True),
+        (403, "exceeded quota: gpus", False),
+        (500, "etcd is away", False),
+    ],
+)
+def test_a_pod_that_kubernetes_refuses_is_not_asked_for_again(status, body, is_permanent):
+    task = operator(command="prepare", batch_size=None)
+    error = ApiException(status=status, reason="Refused")
+    error.body = body
+    with pytest.raises(AirflowException) as raised:
+        task._explain(error, CONTEXT)
+    assert isinstance(raised.value, AirflowFailException) == is_permanent
+    if is_permanent:
+        assert body in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"kubernetes_conn_id": "nowhere"}, {"config_file": "/nowhere/kubeconfig"}]
+)
+def test_a_cluster_that_can_not_be_had_fails_without_a_retry(arguments, monkeypatch):
+    monkeypatch.delenv("KUBECONFIG")
+    with pytest.raises(AirflowFailException, match="The cluster can't be reached"):
+        operator(**arguments).execute(CONTEXT)
+
+
+def test_a_task_that_is_out_of_time_is_told_so():
+    task = operator()
+
+    def run():
+        try:
+            raise AirflowTaskTimeout
+        finally:
+            task.cleanup(k8s.V1Pod(), k8s.V1Pod(status=k8s.V1PodStatus(phase="Running")), context=CONTEXT)
+
+    with pytest.raises(AirflowTaskTimeout):
+        run()

@@ -187,7 +187,8 @@ def test_user_code_below_pythons_prefix_is_found(monkeypatch, tmp_path):
     ],
 )
 def test_a_task_links_to_its_study(study, link):
-    operator = TuningOperator(task_id="t", study=study, hypermodel="m:f")
+    operator = TuningOperator(task_id="t", study="{{ study }}", hypermodel="m:f")
+    operator.study = study
     (found,) = operator.operator_extra_links
     assert found.get_link(operator, ti_key=None) == link
 

@@ -78,3 +78,18 @@ def test_only_what_a_retry_can_not_help_is_not_retried(commands: Commands, is_pe
     with pytest.raises(error) as raised:
         sensor(commands).told({}, {"error": "no such bucket", "is_permanent": is_permanent})
     assert type(raised.value) is error
+
+
+@pytest.mark.parametrize("rendered", ["", "None", "s3://"])
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_study_that_renders_to_nothing_fails_without_a_retry(rendered, deferrable):
+    waits = StudySensor(task_id="t", study="{{ nothing }}", deferrable=deferrable)
+    waits.study = rendered
+    with pytest.raises(AirflowFailException, match="once its template is rendered"):
+        waits.execute({})
+
+
+@pytest.mark.parametrize("trials", [0, -1, "3", True])
+def test_a_number_of_trials_that_is_none_is_refused(trials):
+    with pytest.raises(ConfigurationError, match="`trials`"):
+        StudySensor(task_id="t", study="s", trials=trials)

@@ -384,6 +384,14 @@ def test_a_child_killed_before_it_is_ready_is_told(commands):
     assert not os.path.exists(commands.study)
 
 
+def test_user_code_that_closes_all_files_ends_no_step(commands):
+    (commands.folder / "closing.py").write_text(
+        "import os\ndef objective(hp):\n    os.closerange(3, 4096)\n    return hp.Float('x', 0, 1)\n"
+    )
+    code, output = commands.step("--oracle", TWELVE, "--batch-size", "2", hypermodel="closing:objective")
+    assert (code, statuses(commands.open())) == (0, ["COMPLETED"] * 2), output
+
+
 @pytest.mark.slow
 def test_a_step_that_waits_leaves_the_work_to_a_later_try_of_its_owner(commands):
     settings = oracle(max_trials=1)

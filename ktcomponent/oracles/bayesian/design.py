@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,21 +31,24 @@ def initial_point(space: ModelSpace, number: int, count: int, seed: int) -> Arra
         count: So many are planned, trial 0 among them.
         seed: Decides the points.
     """
-    defaults = np.array([[0.5 if _is_unchosen(hp) else position(hp, hp.default) for hp in space.tuned]])
     if number == 0:
-        return space.legal(defaults)
-    size = max(count - 1, 1)
-    design, row = divmod(number - 1, size)
-    points = _latin_hypercube(size, space.dimensions, np.random.default_rng((abs(seed), 7, design)))
-    return space.legal(points[row : row + 1])
+        return space.legal(
+            np.array([[0.5 if _is_unchosen(hp) else position(hp, hp.default) for hp in space.tuned]])
+        )
+    design, row = divmod(number - 1, max(count - 1, 1))
+    return space.legal(_design(max(count - 1, 1), space.dimensions, abs(seed), design)[row : row + 1])
 
 
-def _latin_hypercube(size: int, dimensions: int, rng: np.random.Generator) -> Array:
+@functools.lru_cache(maxsize=4)
+def _design(size: int, dimensions: int, seed: int, number: int) -> Array:
     """Points of which each has, in every dimension, a part of the range for itself: an array (size, dimensions)."""
+    rng = np.random.default_rng((seed, 7, number))
     parts = rng.permuted(np.tile(np.arange(size), (dimensions, 1)), axis=1).T
     points = (parts + rng.random((size, dimensions))) / size
+    if not 2 <= size <= MOST_SWAPPED:
+        return points
     crowding = _crowding(points)
-    for _ in range(SWAPS if 2 <= size <= MOST_SWAPPED else 0):
+    for _ in range(SWAPS):
         two, column = rng.choice(size, 2, replace=False), rng.integers(dimensions)
         swapped = points.copy()
         swapped[two, column] = points[two[::-1], column]
@@ -54,10 +59,10 @@ def _latin_hypercube(size: int, dimensions: int, rng: np.random.Generator) -> Ar
 
 def _crowding(points: Array) -> float:
     """Large where two points are close: the sum of their distances to the power of -10."""
-    squares = ((points[:, None, :] - points[None, :, :]) ** 2).sum(axis=2)
+    lengths = (points**2).sum(axis=1)
+    squares = np.maximum(lengths[:, None] + lengths[None, :] - 2.0 * points @ points.T, 1e-12)
     np.fill_diagonal(squares, np.inf)
-    with np.errstate(divide="ignore"):
-        return float((squares**-5.0).sum())
+    return float((squares**-5.0).sum())
 
 
 def _is_unchosen(hp: HyperParameter) -> bool:
@@ -65,4 +70,4 @@ def _is_unchosen(hp: HyperParameter) -> bool:
     lowest or first value where there is none."""
     if isinstance(hp, (Int, Float)):
         return hp._default is None or (isinstance(hp, Float) and hp._default == hp.min_value)
-    return isinstance(hp, Choice) and hp.ordered and hp.default == hp.values[0]
+    return isinstance(hp, Choice) and hp.ordered and len(hp.values) > 2 and hp.default == hp.values[0]

@@ -29,6 +29,8 @@ Array = npt.NDArray[np.float64]
 SQRT5 = math.sqrt(5.0)
 NUMBER, OTHER, STEADY = 0.4, 0.8, 4.0
 """Median of a number's length scale, of a category's or a condition's, and of epochs trained, over sqrt(K)."""
+MOST_JITTERED = 30
+"""So often a tenfold diagonal is tried."""
 SPREAD = 0.35
 """Standard deviation of the logarithm of a length scale."""
 BOUNDS_L, BOUNDS_S2, BOUNDS_N2 = (0.01, 300.0), (0.05, 30.0), (1e-6, 2.0)
@@ -249,8 +251,11 @@ def squared_distances(X: Array, Y: Array) -> Array:
 
 def _cholesky(R: Array) -> Array:
     jitter = 0.0
-    while True:
+    for _ in range(MOST_JITTERED):
         try:
             return np.asarray(linalg.cholesky(R + jitter * np.eye(len(R)), lower=True, check_finite=False))
         except linalg.LinAlgError:
             jitter = max(10.0 * jitter, 1e-10 * float(np.trace(R)) / len(R), 1e-12)
+    raise FloatingPointError(
+        "a matrix of covariances has no Cholesky factor, whatever is added to its diagonal"
+    )

@@ -41,7 +41,7 @@ Values = dict[str, Any]
 INACTIVE = 0.5
 MOST_CELLS = 1 << 31
 MANY = 4096
-"""A logarithmic scale of more integers than these is taken as continuous."""
+"""Of a discrete domain with no more values than these a table tells which of them a condition names."""
 
 
 class ModelSpace:
@@ -67,7 +67,6 @@ class ModelSpace:
         self._column = {id(hp): j for j, hp in enumerate(self.tuned)}
         self.pin = next((j for j, hp in enumerate(self.tuned) if hp.name == pinned), None)
         self.is_category = np.array([_is_category(hp) for hp in self.tuned], bool)
-        self._edges = [_edges(hp) for hp in self.tuned]
         self.cells = np.array([_cells(hp) for hp in self.tuned], int)
         self._conditions = list(dict.fromkeys(c for hp in self._space for c in hp.conditions))
         self._tables: dict[tuple[int, Any], Mask] = {}
@@ -130,12 +129,9 @@ class ModelSpace:
         discrete = self.cells > 0
         n = self.cells[discrete]
         points[:, discrete] = (np.minimum(np.floor(points[:, discrete] * n), n - 1) + 0.5) / n
-        for j, edges in enumerate(self._edges):
-            if edges is not None:
-                starts, middles = edges
-                points[:, j] = middles[
-                    np.clip(np.searchsorted(starts, positions[:, j], "right") - 1, 0, len(middles) - 1)
-                ]
+        for j, hp in enumerate(self.tuned):
+            if isinstance(hp, Int) and _is_uneven(hp):
+                points[:, j] = _nearest_integers(hp, points[:, j])
         if not self._is_plain:
             points[~self._activity(points)[0]] = np.nan
         return self.pinned(points)
@@ -291,13 +287,12 @@ def _cells(hp: HyperParameter) -> int:
     return 0 if _is_uneven(hp) else _count(hp) or 0
 
 
-def _edges(hp: HyperParameter) -> tuple[Array, Array] | None:
-    """Where the cells of a discrete domain begin, and the positions of its values, where cells differ in size."""
-    if not isinstance(hp, Int) or not _is_uneven(hp) or (_count(hp) or MANY + 1) > MANY:
-        return None
-    legal = hp.legal_values
-    starts, low, high = np.array(legal, float), float(legal[0]), float(legal[-1]) + 1.0
-    positions = np.log((starts if hp.sampling == "log" else high + low - starts) / low) / math.log(high / low)
-    if hp.sampling != "log":
-        positions = 1.0 - positions
-    return positions, np.array([hp.value_to_prob(v) for v in legal])
+def _nearest_integers(hp: Int, positions: Array) -> Array:
+    """The positions of the integers in whose cells positions lie, on a logarithmic scale: as `hp.value_to_prob` has them."""
+    low, high = float(hp.min_value), float(hp.max_value) + 1.0
+    is_log, ratio = hp.sampling == "log", high / low
+    reached = low * ratio ** (positions if is_log else 1.0 - positions)
+    value = np.clip(np.floor(reached if is_log else high + low - reached), low, high - 1.0)
+    middle = value + 0.5 if is_log else high + low - (value + 0.5)
+    found = np.log(middle / low) / math.log(ratio)
+    return np.asarray(found if is_log else 1.0 - found)

@@ -144,10 +144,15 @@ class Surrogate:
         if not self._earlier:
             return Scores(alone, target, self.space, looked_at)
         base = [self._known_earlier(n, power) for n in range(len(self._earlier))]
+        seen = self.space.features(looked_at)
         own = _observed(process, target.values, np.zeros((0, self.space.dimensions)))
         rng = np.random.default_rng((self._seed, len(known.ids), 2))
         say = weights(base, own, self.space.features(known.points[rows]), target.values, rng)
-        return Scores(Ensemble([*base, alone], say), target, self.space, looked_at)
+        # An earlier study knows nothing of this one's trials, and would have all lanes take the same spot.
+        told = [process.copy() for process in base]
+        for process in told:
+            process.add(seen, PENDING_NOISE)
+        return Scores(Ensemble([*told, alone], say), target, self.space, looked_at)
 
     def _known_earlier(self, number: int, power: bool) -> GaussianProcess:
         """The process of an earlier study."""

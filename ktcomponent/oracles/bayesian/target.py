@@ -38,12 +38,14 @@ class Target:
         """A map for these scores, of which smaller is better.
 
         Scores far worse than the rest (beyond the third quartile by 1.5 times the range between the quartiles: J. W.
-        Tukey, "Exploratory Data Analysis", 1977) are taken to be as bad as that and no worse. With `power` they are then
+        Tukey, "Exploratory Data Analysis", 1977; between the third and the best where half of all are equal) are taken to
+        be as bad as that and no worse. With `power` they are then
         made more alike to a normal distribution: I.-K. Yeo, R. A. Johnson, Biometrika 87 (2000).
         """
         # In quarters nothing overflows.
         low, middle, high = (float(q) for q in np.quantile(scores / 4.0, [0.25, 0.5, 0.75]))
-        limit = high + 1.5 * (high - low) if high > low else math.inf
+        limit = high + 1.5 * (high - (low if high > low else float(np.min(scores / 4.0))))
+        limit = limit if limit > high else math.inf
         y = np.minimum(scores / 4.0, limit) - middle
         size = float(np.max(np.abs(y))) or 1.0
         y = y / size

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from ktcomponent.storage.secret import has_credentials, is_secret, names_in
+
 if TYPE_CHECKING:
     from ktcomponent_airflow.operators.command import CommandOperator
 
@@ -38,6 +42,13 @@ def wrong_arguments(operator: CommandOperator) -> str | None:
             return f"`{name}` must be at least {least}, got {value!r}."
     if isinstance(operator.study, str) and not operator.study.strip():
         return "`study` is empty; expected the URL of the study."
+    for url in (operator.study, operator.to, *(operator.warm_start or ())):
+        if isinstance(url, str) and has_credentials(url):
+            return "a URL has credentials in it, which everybody would see; give them by `storage_conn_id`."
+    if secret := [name for name in names_in(operator.storage_options or {}) if is_secret(name)]:
+        return (
+            f"`storage_options` has {secret[0]!r}, which everybody would see; give it by `storage_conn_id`."
+        )
     gpus = operator.gpus
     if gpus not in (None, "all") and (isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0):
         return f"`gpus` must be a whole number or 'all', got {gpus!r}."
@@ -101,6 +112,19 @@ def plain_url(url: Any) -> tuple[Any, str | None]:
     # Airflow 3.3 has an attribute for it; before, it is among the options.
     conn_id = getattr(url, "conn_id", None) or dict(url.storage_options).get("conn_id")
     return f"{url.protocol}://{str(url.path).lstrip('/') if url.protocol != 'file' else url.path}", conn_id
+
+
+def check_rendered(name: str, url: Any) -> None:
+    """Checks a URL whose template is rendered.
+
+    Raises:
+        AirflowFailException: If nothing came of it.
+    """
+    text = str(url).strip()
+    if text.rstrip("/") in ("", "None") or text.endswith("://"):
+        raise AirflowFailException(
+            f"The URL `{name}` is {url!r} once its template is rendered. Expected an fsspec URL such as gs://bucket/folder."
+        )
 
 
 def _settings(operator: CommandOperator) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ktcomponent_airflow.configuration import configured
 from ktcomponent_airflow.links import StudyLink
 from ktcomponent_airflow.operators.arguments import (
     RUN_FOLDER,
+    check_rendered,
     options_of,
     owner_of,
     plain_url,
@@ -197,12 +198,7 @@ class CommandOperator(BaseOperator):
         self.warm_start = _plain_urls(self.warm_start)
         urls += [("warm_start", url) for url in self.warm_start or ()]
         for name, url in urls:
-            text = str(url).strip()
-            if text.rstrip("/") in ("", "None") or text.endswith("://"):
-                raise AirflowFailException(
-                    f"The URL `{name}` is {url!r} once its template is rendered. Expected an fsspec URL such as "
-                    "gs://bucket/folder."
-                )
+            check_rendered(name, url)
         return options_of(self, owner_of(context["ti"]))
 
     @property

@@ -234,18 +234,21 @@ class DockerTuningOperator(ResumableJobMixin, CommandOperator):
             )
         except (DockerException, TypeError, ValueError) as error:
             raise AirflowFailException(f"`docker_url` or `tls` is wrong: {error}") from error
-        end = time.monotonic() + self.engine_wait
+        end, told = time.monotonic() + self.engine_wait, False
         while True:
             try:
                 APIClient(base_url=url, tls=config or False, timeout=60).ping()
                 break
             except (DockerException, requests.RequestException) as error:
-                if time.monotonic() < end:
+                if time.monotonic() < end and not _is_forbidden(url):
+                    if not told:
+                        self.log.info("Waiting up to %g s for the Docker engine at %s", self.engine_wait, url)
+                        told = True
                     self._check_told()
                     time.sleep(1)
                     continue
                 message = f"No Docker engine answers at {url}: {error}."
-                if _has_no_socket(url):
+                if _has_no_socket(url) or _is_forbidden(url):
                     raise AirflowFailException(
                         f"{message} Give `docker_url`, or mount the engine's socket into the worker."
                     ) from error
@@ -263,6 +266,8 @@ class DockerTuningOperator(ResumableJobMixin, CommandOperator):
     def _provide_image(self) -> None:
         from docker.errors import APIError, ImageNotFound
 
+        if str(self.image).strip() in ("", "None"):
+            raise AirflowFailException(f"`image` is {self.image!r} once its template is rendered.")
         if self.pull != "always":
             try:
                 self.client.inspect_image(self.image)
@@ -368,10 +373,19 @@ class DockerTuningOperator(ResumableJobMixin, CommandOperator):
             store.delete(self.external_id_key)
 
 
-def _has_no_socket(url: str) -> bool:
-    """Whether the URL is of a local socket that isn't there or isn't ours to use."""
+def _socket(url: str) -> Path | None:
+    """The local socket that an engine's URL is of, if it is of one."""
     scheme, _, path = url.partition("://")
-    if scheme not in ("unix", "http+unix"):
-        return False
-    socket = Path("/", path)
-    return not socket.exists() or not os.access(socket, os.R_OK | os.W_OK)
+    return Path("/", path) if scheme in ("unix", "http+unix") else None
+
+
+def _has_no_socket(url: str) -> bool:
+    """Whether the URL is of a local socket that isn't there."""
+    socket = _socket(url)
+    return socket is not None and not socket.exists()
+
+
+def _is_forbidden(url: str) -> bool:
+    """Whether the URL is of a local socket that isn't ours to use: waiting doesn't help."""
+    socket = _socket(url)
+    return socket is not None and socket.exists() and not os.access(socket, os.R_OK | os.W_OK)

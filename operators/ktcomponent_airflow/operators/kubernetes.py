@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,11 +15,14 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
+    AirflowNotFoundException,
     AirflowSkipException,
+    AirflowTaskTimeout,
     Context,
 )
 from kubernetes.client import ApiException
 from kubernetes.client import models as k8s
+from kubernetes.config import ConfigException
 
 from ktcomponent.errors import ConfigurationError
 from ktcomponent_airflow.configuration import configured
@@ -29,9 +34,10 @@ STARTUP_S = 900
 GRACE_S = 30
 """A step gives its trial back within 3 s; clouds announce the end of a spot node 25 to 120 s before."""
 KEEP_NODE = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+_NO_REFERENCE = re.compile(r"(?i)not found|couldn't find key|non-existent")
 TOLERATED = (GPU, "cloud.google.com/gke-spot", "kubernetes.azure.com/scalesetpriority")
 """GPU nodes and spot nodes keep other pods away by taints of these keys (GKE, AKS; EKS sets none)."""
-_MALFORMED = (400, 404, 405, 415, 422)
+_REFUSED = (400, 401, 403, 404, 405, 415, 422)
 
 
 class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
@@ -102,6 +108,10 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
             KubernetesPodOperator.execute(self, context)
         except ApiException as error:
             self._explain(error, context)
+        except (AirflowNotFoundException, ConfigException) as error:
+            raise AirflowFailException(
+                f"The cluster can't be reached: {error}. Give `kubernetes_conn_id`, `config_file` or `in_cluster`."
+            ) from error
         return self._told(context)
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
@@ -138,6 +148,9 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
         context: Context | None = None,
     ) -> None:
         """Removes the pod; its exit code decides what becomes of the task."""
+        if isinstance(sys.exc_info()[1], AirflowTaskTimeout):
+            # Airflow calls `on_kill` next, which removes the pod.
+            return
         try:
             super().cleanup(pod, remote_pod, xcom_result, context)
         except (AirflowSkipException, AirflowFailException):
@@ -169,9 +182,10 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
         return result
 
     def _explain(self, error: ApiException, context: Context) -> None:
-        if self.pod is None and error.status in _MALFORMED:
+        is_quota = error.status == 403 and "exceeded quota" in str(error.body)
+        if self.pod is None and error.status in _REFUSED and not is_quota:
             raise AirflowFailException(f"Kubernetes refuses the pod: {error.reason}. {error.body}") from error
-        self.log.warning("Kubernetes answered %s: %s", error.status, error.reason)
+        self.log.warning("Kubernetes answered %s: %s. %s", error.status, error.reason, error.body)
         self.outcome(None, context)
 
     # -- the pod -----------------------------------------------------------------------------------------
@@ -233,15 +247,18 @@ def _literal(text: str) -> str:
 
 def _permanent_problem(pod: k8s.V1Pod | None) -> str | None:
     """Why a pod's containers will never start, whatever the node; None where another try may help."""
-    statuses = (pod.status.container_statuses if pod is not None and pod.status else None) or []
+    told = pod.status if pod is not None else None
+    statuses = [*(told.container_statuses or ()), *(told.init_container_statuses or ())] if told else []
     for status in statuses:
         waiting = status.state.waiting if status.state else None
         if waiting is None:
             continue
         message = f"{waiting.reason}: {waiting.message or ''}"
         is_image = waiting.reason in ("ErrImagePull", "ImagePullBackOff")
+        # Of a secret or a configuration map that the pod refers to.
+        is_reference = waiting.reason == "CreateContainerConfigError" and _NO_REFERENCE.search(message)
         if waiting.reason in ("InvalidImageName", "ErrImageNeverPull") or (
-            is_image and is_not_there(message)
+            (is_image and is_not_there(message)) or is_reference
         ):
             return message
     return None

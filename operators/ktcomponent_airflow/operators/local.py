@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+import queue
 import site
 import subprocess
 import sys
 import sysconfig
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
 from ktcomponent_airflow.operators.command import CommandOperator
 
+LAST_LINES_S = 2.0
+"""For so long after the command's end its last lines are waited for."""
 KILL_AFTER_S = 4.0
 """Airflow kills the task 5 s after it told it to end; a step needs up to 3."""
 
@@ -71,8 +78,7 @@ class TuningOperator(CommandOperator):
                 f"{command[0]} can't be started: {error}. `python` must be an interpreter on this worker, and `env` hold "
                 "text alone."
             ) from error
-        output = self._process.stdout
-        for line in output or ():
+        for line in _lines(self._process):
             self.log.info("%s", line.rstrip("\n"))
         return self._process.wait()
 
@@ -86,6 +92,29 @@ class TuningOperator(CommandOperator):
             process.wait(KILL_AFTER_S)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    """What it prints, until it has ended: what user code left behind may hold the output open for ever."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in process.stdout or ():
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    end = math.inf
+    while time.monotonic() < end:
+        try:
+            line = lines.get(timeout=0.2)
+        except queue.Empty:
+            if process.poll() is not None and end == math.inf:
+                end = time.monotonic() + LAST_LINES_S
+            continue
+        if line is None:
+            return
+        yield line
 
 
 def _import_path() -> str:

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from ktcomponent.errors import ConfigurationError, KtcomponentError, StorageError
 from ktcomponent_airflow.links import StudyLink
-from ktcomponent_airflow.operators.arguments import plain_url
+from ktcomponent_airflow.operators.arguments import check_rendered, plain_url
 
 
 class StudySensor(BaseSensorOperator):
@@ -60,6 +60,8 @@ class StudySensor(BaseSensorOperator):
         super().__init__(**kwargs)
         if trials is not None and score is not None:
             raise ConfigurationError("Give `trials` or `score`, not both.")
+        if trials is not None and (isinstance(trials, bool) or not isinstance(trials, int) or trials < 1):
+            raise ConfigurationError(f"`trials` must be a whole number of at least 1, got {trials!r}.")
         self.study, own_conn_id = plain_url(study)
         self.trials = trials
         self.score = score
@@ -85,6 +87,7 @@ class StudySensor(BaseSensorOperator):
         return PokeReturnValue(True, _result(told))
 
     def execute(self, context: Context) -> Any:
+        check_rendered("study", self.study)
         if not self.deferrable:
             return super().execute(context)
         from ktcomponent_airflow.triggers.study import StudyTrigger
