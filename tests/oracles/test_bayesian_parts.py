@@ -83,6 +83,18 @@ def test_points_are_legal_and_come_back_from_their_values(seed):
     assert np.allclose(np.nan_to_num(space.legal(full), nan=-1), np.nan_to_num(points, nan=-1), atol=1e-12)
 
 
+@pytest.mark.parametrize("sampling", ["log", "reverse_log"])
+@pytest.mark.parametrize(("low", "high"), [(1, 9), (3, 700), (1, 5000), (2, 10**9)])
+def test_integers_of_a_scale_are_judged_by_the_value_that_runs(sampling, low, high):
+    hp = HyperParameters()
+    hp.Int("n", low, high, sampling=sampling)
+    space = ModelSpace(hp)
+    drawn = np.random.default_rng(0).random((500, 1))
+    for at, (legal,) in zip(drawn[:, 0], space.legal(drawn), strict=True):
+        value = space.tuned[0].prob_to_value(float(at))
+        assert legal == pytest.approx(space.tuned[0].value_to_prob(value), abs=1e-9)
+
+
 def test_mutants_move_and_reach_other_values():
     hp = HyperParameters()
     hp.Int("n", 1, 4)
@@ -341,6 +353,13 @@ def test_mapped_scores_keep_their_order_and_are_finite(scores, power):
     order = np.argsort(y, kind="stable")
     assert (np.diff(target.values[order]) >= -1e-9).all()
     assert np.abs(target.values.mean()) < 1e-6
+
+
+@pytest.mark.parametrize("power", [True, False])
+def test_an_outlier_hides_nothing_where_most_scores_are_the_same(power):
+    scores = np.array([1.0] * 30 + list(np.linspace(0.5, 0.9, 10)) + [1e6])
+    values = Target.of(scores, power).values
+    assert values[0] - values[30] > 1.0  # in deviations
 
 
 def test_scores_come_back():

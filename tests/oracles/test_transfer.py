@@ -188,3 +188,28 @@ def test_an_oracle_that_draws_at_random_takes_no_earlier_trials():
 def test_what_is_no_list_of_studies_is_refused(given):
     with pytest.raises(ConfigurationError, match="earlier"):
         BayesianOptimizationOracle("loss", earlier=given)
+
+
+def test_lanes_that_begin_with_an_earlier_study_do_not_meet():
+    def value(values):
+        return sum((values[name] - 0.4) ** 2 for name in "xyz")
+
+    drawn = [
+        dict(zip("xyz", map(float, row), strict=True)) for row in np.random.default_rng(0).random((40, 3))
+    ]
+    earlier = [{"name": "before", "trials": [{"values": v, "score": value(v)} for v in drawn]}]
+    space = HyperParameters()
+    for name in "xyz":
+        space.Float(name, 0, 1)
+    closest = []
+    for seed in range(3):
+        oracle = BayesianOptimizationOracle(
+            "loss", max_trials=None, seed=seed, hyperparameters=space, earlier=earlier
+        )
+        for trial in [oracle.create_trial(f"first{n}") for n in range(4)]:
+            end(oracle, trial, value(trial.hyperparameters.values))
+        batch = [oracle.create_trial(f"t{n}").hyperparameters for n in range(6)]
+        points = np.array([[hp.get(name) for name in "xyz"] for hp in batch])
+        distances = np.linalg.norm(points[:, None] - points[None], axis=-1)[np.triu_indices(6, 1)]
+        closest.append(distances.min())
+    assert np.median(closest) > 0.002
