@@ -191,13 +191,13 @@ TREES: list[Dimension] = [
 
 
 def trees(v: Values) -> float:
-    """The part of the variance of diabetes' progression that 30 randomized trees don't explain."""
+    """The part of the variance of diabetes' progression that 15 randomized trees don't explain."""
     from sklearn.ensemble import ExtraTreesRegressor
 
     x, y = _data("diabetes")
 
     def loss(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> float:
-        model = ExtraTreesRegressor(30, bootstrap=True, random_state=0, **v)
+        model = ExtraTreesRegressor(15, bootstrap=True, random_state=0, **v)
         return float(np.mean((model.fit(x1, y1).predict(x2) - y2) ** 2) / y.var())
 
     return _cross_validated(x, y, loss)

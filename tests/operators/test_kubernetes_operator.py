@@ -151,10 +151,10 @@ def test_a_pod_that_kubernetes_refuses_is_not_asked_for_again(status, body, is_p
 @pytest.mark.parametrize(
     "arguments", [{"kubernetes_conn_id": "nowhere"}, {"config_file": "/nowhere/kubeconfig"}]
 )
-def test_a_cluster_that_can_not_be_had_fails_without_a_retry(arguments, monkeypatch):
+def test_a_cluster_that_can_not_be_had_fails_without_a_retry(arguments, monkeypatch, tmp_path):
     monkeypatch.delenv("KUBECONFIG")
     with pytest.raises(AirflowFailException, match="The cluster can't be reached"):
-        operator(**arguments).execute(CONTEXT)
+        operator(study=str(tmp_path / "study"), **arguments).execute(CONTEXT)
 
 
 def test_a_task_that_is_out_of_time_is_told_so():

@@ -201,6 +201,22 @@ def test_a_corner_where_trials_fail_is_avoided():
         assert len(failed) <= 13
 
 
+def test_failures_that_were_mended_make_a_search_no_more_cautious():
+    promised = []
+    for mended in (False, True):
+        oracle = BayesianOptimizationOracle(
+            "loss", max_trials=30, num_initial_points=6, seed=1, max_consecutive_failed_trials=5
+        )
+        declare_branin(oracle.hyperparameters)
+        run(oracle, nothing, limit=9, score=branin)
+        for _ in range(3):
+            end(oracle, oracle.create_trial("t"), 0.0, "FAILED")
+        if mended:
+            oracle.forgive_failures()
+        promised.append(oracle.create_trial("t").why["expected_improvement"])
+    assert promised[1] > promised[0]
+
+
 @pytest.mark.slow
 def test_one_diverged_score_does_not_hide_the_others():
     best = []

@@ -43,10 +43,12 @@ class Evidence:
         completed: Scores of those that completed, at least one; of one trial several, where it was judged on its way.
         ended: All that ended, by how they ended: -1 for failed ones, else 0.
         failed: Which of those failed.
+        in_a_row: How many of the last ones failed, one after the other, since somebody last mended what failed.
         pending: The points of running ones.
     """
 
     completed: Known
     ended: Known
     failed: npt.NDArray[np.bool_]
+    in_a_row: int
     pending: Array

@@ -114,8 +114,7 @@ def propose(
         else None
     )
     # Every failure in a row counts: a search ends when there are too many.
-    in_a_row = int(np.argmin(np.append(failed[::-1], False)))
-    worth = Worth(space, scores, feasibility, beta, caution=10.0 ** min(in_a_row, 4))
+    worth = Worth(space, scores, feasibility, beta, caution=10.0 ** min(evidence.in_a_row, 4))
     points, _ = climb(space, worth.values, worth.gradient, scores.best, rng)
     chosen: list[Array] = []
     candidates: list[Candidate] = []

@@ -186,6 +186,7 @@ class Sampler:
                 -failed.astype(float),
             ),
             failed,
+            int(np.argmin(np.append(failed[oracle._failures_from :][::-1], False))),
             self._points(surrogate, [(t, self._planned(t)) for t in running]),
         )
 
