@@ -16,14 +16,14 @@ up: .venv/.demo  ## Airflow with its page and the example DAGs, until it is inte
 	$(BIN)/python scripts/up.py
 
 test: .venv/.test  ## All tests
-	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not alone"
+	$(BIN)/python -m pytest -n 2 --max-worker-restart 0 --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
 check: .venv/.test  ## Format, lint, types, fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n 2 --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --max-worker-restart 0 --no-loadscope-reorder -m "not slow"
 
 bench: .venv/.test  ## Print the figures of the documentation
 	$(BIN)/python -m benchmarks

@@ -300,6 +300,10 @@ def development() -> list[Problem]:
         _outliers("outliers-sphere-4", lambda x: ellipsoid(x, 10.0), 4, 2.0),
         Problem("support-vectors", "real", trainings.SUPPORT_VECTORS, trainings.support_vectors, 0.149),
         Problem("trees", "real", trainings.TREES, trainings.trees, 0.5),
+        # Bounds as for those below.
+        Problem("linear", "real", trainings.LINEAR, trainings.linear, 0.26),
+        Problem("digits", "real", trainings.DIGITS, trainings.digits, 0.06),
+        Problem("nystroem", "real", trainings.NYSTROEM, trainings.nystroem, 0.019),
     ]
 
 

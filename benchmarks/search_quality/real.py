@@ -201,3 +201,120 @@ def trees(v: Values) -> float:
         return float(np.mean((model.fit(x1, y1).predict(x2) - y2) ** 2) / y.var())
 
     return _cross_validated(x, y, loss)
+
+
+LINEAR: list[Dimension] = [
+    category("loss", "log_loss", "modified_huber"),
+    real("alpha", 1e-7, 1.0, log=True),
+    category("penalty", "l2", "l1", "elasticnet"),
+    real("l1_ratio", 0.0, 1.0, parent=("penalty", ("elasticnet",))),
+    category("learning_rate", "constant", "invscaling", "adaptive"),
+    real("eta0", 1e-5, 10.0, log=True),
+    real("power_t", 0.0, 1.0, parent=("learning_rate", ("invscaling",))),
+    whole("epochs", 1, 20),
+]
+
+
+def linear(v: Values) -> float:
+    """The log loss of a linear classifier of digits, trained by stochastic gradients; at most 3."""
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.metrics import log_loss
+
+    x, y = (part[:500] for part in _data("digits"))
+
+    def loss(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> float:
+        model = SGDClassifier(
+            loss=v["loss"],
+            alpha=v["alpha"],
+            penalty=v["penalty"],
+            l1_ratio=v.get("l1_ratio", 0.15),
+            learning_rate=v["learning_rate"],
+            eta0=v["eta0"],
+            power_t=v.get("power_t", 0.5),
+            max_iter=v["epochs"],
+            tol=None,
+            random_state=0,
+        )
+        try:
+            found = log_loss(y2, model.fit(x1, y1).predict_proba(x2), labels=range(10))
+        except ValueError:  # weights that aren't finite
+            return 3.0
+        return min(float(found), 3.0) if math.isfinite(found) else 3.0
+
+    return _cross_validated(x, y, loss)
+
+
+DIGITS: list[Dimension] = [
+    real("learning_rate", 1e-4, 1.0, log=True),
+    whole("units", 4, 128, log=True),
+    whole("layers", 1, 3),
+    category("activation", "relu", "tanh", "logistic"),
+    real("alpha", 1e-6, 10.0, log=True),
+    whole("batch_size", 8, 256, log=True),
+    real("momentum", 0.0, 0.99),
+    category("nesterov", "yes", "no"),
+]
+
+
+def digits(v: Values) -> float:
+    """The part of digits that a network gets wrong after 8 epochs."""
+    from sklearn.neural_network import MLPClassifier
+
+    x, y = (part[:400] for part in _data("digits"))
+
+    def loss(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> float:
+        model = MLPClassifier(
+            (v["units"],) * v["layers"],
+            activation=v["activation"],
+            solver="sgd",
+            alpha=v["alpha"],
+            batch_size=v["batch_size"],
+            learning_rate_init=v["learning_rate"],
+            max_iter=8,
+            momentum=v["momentum"],
+            nesterovs_momentum=v["nesterov"] == "yes",
+            random_state=0,
+        )
+        try:
+            return float(np.mean(model.fit(x1, y1).predict(x2) != y2))
+        except ValueError:  # weights that aren't finite
+            return 0.9
+
+    return _cross_validated(x, y, loss)
+
+
+NYSTROEM: list[Dimension] = [
+    category("kernel", "rbf", "laplacian", "sigmoid"),
+    real("gamma", 1e-5, 10.0, log=True),
+    real("coef0", -2.0, 2.0, parent=("kernel", ("sigmoid",))),
+    whole("components", 4, 100, log=True),
+    real("alpha", 1e-6, 100.0, log=True),
+    category("inputs", "as they are", "principal components"),
+    whole("principal", 1, 13, parent=("inputs", ("principal components",))),
+]
+
+
+def nystroem(v: Values) -> float:
+    """The squared error of a linear classifier of wines over approximate kernel features."""
+    from sklearn.decomposition import PCA
+    from sklearn.kernel_approximation import Nystroem
+    from sklearn.linear_model import Ridge
+
+    x, y = _data("wine")
+
+    def loss(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> float:
+        if "principal" in v:
+            inputs = PCA(v["principal"], random_state=0).fit(x1)
+            x1, x2 = inputs.transform(x1), inputs.transform(x2)
+        features = Nystroem(
+            kernel=v["kernel"],
+            gamma=v["gamma"],
+            coef0=v.get("coef0"),
+            n_components=v["components"],
+            random_state=0,
+        )
+        model = Ridge(alpha=v["alpha"]).fit(features.fit_transform(x1), np.eye(3)[y1])
+        error = np.mean((model.predict(features.transform(x2)) - np.eye(3)[y2]) ** 2)
+        return float(min(error, 1.0))
+
+    return _cross_validated(x, y, loss)

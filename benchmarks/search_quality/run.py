@@ -104,9 +104,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     pool = concurrent.futures.ProcessPoolExecutor(options.workers, started_anew)
     try:
-        running = [pool.submit(_job, job) for job in jobs]
+        running = {pool.submit(_job, job): job for job in jobs}
         for number, ended in enumerate(concurrent.futures.as_completed(running)):
-            result = ended.result()
+            try:
+                result = ended.result()
+            except Exception as error:  # noqa: BLE001 - a system that fails at one problem is judged by the others
+                print(f"no result of {running[ended]}: {error}", file=sys.stderr)
+                continue
             with (options.results / f"{result['system']}.jsonl").open("a") as file:
                 file.write(json.dumps(result) + "\n")
             if sys.stderr.isatty():
