@@ -298,6 +298,7 @@ def development() -> list[Problem]:
         _network("noisy-network-a", "noisy", noise=0.03),
         _crashing("crashing-sphere-3", lambda x: ellipsoid(x, 10.0), 3, 2.0),
         _outliers("outliers-sphere-4", lambda x: ellipsoid(x, 10.0), 4, 2.0),
+        _outliers("outliers-levy-4", lambda x: levy(x + 1.0), 4, 6.0),
         Problem("support-vectors", "real", trainings.SUPPORT_VECTORS, trainings.support_vectors, 0.149),
         Problem("trees", "real", trainings.TREES, trainings.trees, 0.5),
         # Bounds as for those below.

@@ -21,10 +21,13 @@ Scales (as KerasTuner documents them), lo and hi the bounds:
 from __future__ import annotations
 
 import math
+import sys
 
 SAMPLINGS = ("linear", "log", "reverse_log")
 GRID = 1e-12
 """Distance of two values of a continuous domain, relative to its range (log: to the value)."""
+WIDE_GRID = 1e-10
+"""The same on a log scale whose ends have a ratio larger than any float."""
 ROUNDING = 1e-14
 """The same relative to the bounds: what floating point can tell apart, with some room."""
 
@@ -46,12 +49,16 @@ def unit_to_range(u: float, lo: float, hi: float, sampling: str) -> float:
     if u >= 1:
         return hi
     if sampling == "linear":
-        v = lo + u * (hi - lo)
+        v = lo + u * (hi - lo) if math.isfinite(hi - lo) else (1.0 - u) * lo + u * hi
     elif sampling == "log":
-        v = lo * math.pow(hi / lo, u)
+        v = _grown(lo, hi, u)
     else:
-        v = hi + lo - lo * math.pow(hi / lo, 1.0 - u)
-    spacing = GRID * v if sampling == "log" else max(GRID * (hi - lo), ROUNDING * max(abs(lo), abs(hi)))
+        v = hi + lo - _grown(lo, hi, 1.0 - u)
+    if sampling == "log":  # a position in the widest ranges has fewer digits of the value
+        spacing = (GRID if math.isfinite(hi / lo) else WIDE_GRID) * v
+    else:
+        width = hi - lo if math.isfinite(hi - lo) else sys.float_info.max
+        spacing = max(GRID * width, ROUNDING * max(abs(lo), abs(hi)))
     if spacing > 0.0:  # else the range is too narrow for a grid of floating point numbers
         v = round(v, -math.floor(math.log10(spacing)))
     return min(max(v, lo), hi)
@@ -64,12 +71,24 @@ def range_to_unit(v: float, lo: float, hi: float, sampling: str) -> float:
     if v <= lo or v >= hi:
         return 0.0 if v <= lo else 1.0
     if sampling == "linear":
-        u = (v - lo) / (hi - lo)
+        u = (v - lo) / (hi - lo) if math.isfinite(hi - lo) else (v / 2 - lo / 2) / (hi / 2 - lo / 2)
     elif sampling == "log":
-        u = math.log(v / lo) / math.log(hi / lo)
+        u = _log_ratio(v, lo) / _log_ratio(hi, lo)
     else:
-        u = 1.0 - math.log((hi + lo - v) / lo) / math.log(hi / lo)
+        u = 1.0 - _log_ratio(hi + lo - v, lo) / _log_ratio(hi, lo)
     return min(max(u, 0.0), 1.0)
+
+
+def _grown(lo: float, hi: float, u: float) -> float:
+    """lo (hi / lo)^u, also where the ratio is larger than any float."""
+    if math.isfinite(hi / lo):
+        return lo * math.pow(hi / lo, u)
+    return math.exp(math.log(lo) + u * (math.log(hi) - math.log(lo)))
+
+
+def _log_ratio(v: float, lo: float) -> float:
+    """log(v / lo), also where the ratio is larger than any float."""
+    return math.log(v / lo) if math.isfinite(v / lo) else math.log(v) - math.log(lo)
 
 
 def count_steps(lo: float, hi: float, step: float, sampling: str) -> int:

@@ -14,3 +14,8 @@ def uniform(*key: int | str) -> float:
     """
     digest = hashlib.blake2b(json.dumps(key).encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
+
+
+def entropy(seed: int) -> int:
+    """The seed as numpy's generators take it, which know no negative numbers: another one for each."""
+    return seed if seed >= 0 else (1 << 64) - seed

@@ -58,6 +58,20 @@ def test_a_continuous_float_stays_in_its_bounds_and_comes_back_exactly(hp, unit)
         assert hp.prob_to_value(hp.value_to_prob(value)) == value
 
 
+@given(units)
+def test_a_range_wider_than_any_float_is_no_other_than_a_narrow_one(unit):
+    wide = Float("f", 1e-300, 1e300, sampling="log")
+    value = wide.prob_to_value(unit)
+    assert math.isclose(math.log10(value), 600 * unit - 300, abs_tol=1e-9)
+    assert wide.prob_to_value(wide.value_to_prob(value)) == value
+    wide = Float("f", -1.5e308, 1.5e308)
+    value = wide.prob_to_value(unit)
+    assert math.isclose(value / 1.5e308, 2 * unit - 1, abs_tol=1e-9)
+    assert wide.prob_to_value(wide.value_to_prob(value)) == value
+    wide = Float("f", 1e-300, 1e300, sampling="reverse_log")
+    assert 1e-300 <= wide.prob_to_value(unit) <= 1e300
+
+
 @given(st.integers(0, 10**9), st.sampled_from(["linear", "log"]))
 def test_a_users_own_number_comes_back_exactly(digits, sampling):
     value = round(0.1 + digits / 10**9, 9)

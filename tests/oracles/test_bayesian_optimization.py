@@ -315,9 +315,13 @@ def test_arguments_that_can_not_be_are_refused(arguments):
         BayesianOptimizationOracle("loss", **arguments)
 
 
-def test_a_seed_may_be_negative():
-    oracle = BayesianOptimizationOracle("loss", max_trials=8, seed=-3)
-    assert len(run(oracle, declare_branin, score=branin)) == 8
+def test_a_seed_may_be_negative_and_is_one_of_its_own():
+    searches = [
+        run(BayesianOptimizationOracle("loss", max_trials=8, seed=seed), declare_branin, score=branin)
+        for seed in (-3, 3)
+    ]
+    assert [len(values) for values in searches] == [8, 8]
+    assert searches[0] != searches[1]
 
 
 def test_hyperparameters_found_later_are_searched_too():
@@ -340,6 +344,8 @@ def test_hyperparameters_found_later_are_searched_too():
         lambda hp: hp.Int("a", 0, 2**64 - 1),
         lambda hp: hp.Int("a", 1, 10**20, sampling="log"),
         lambda hp: hp.Float("a", 0, 1e300, step=1e-3),
+        lambda hp: hp.Float("a", 1e-300, 1e300, sampling="log"),
+        lambda hp: hp.Float("a", -1e308, 1e308),
         lambda hp: hp.Int("a", 1, 10**6, sampling="reverse_log"),
     ],
 )

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ktcomponent.hyperparameters import Choice, Float, HyperParameter, Int, position
 from ktcomponent.oracles.bayesian.model_space import ModelSpace
+from ktcomponent.oracles.random_numbers import entropy
 
 Array = npt.NDArray[np.float64]
 
@@ -36,7 +37,7 @@ def initial_point(space: ModelSpace, number: int, count: int, seed: int) -> Arra
             np.array([[0.5 if _is_unchosen(hp) else position(hp, hp.default) for hp in space.tuned]])
         )
     design, row = divmod(number - 1, max(count - 1, 1))
-    return space.legal(_design(max(count - 1, 1), space.dimensions, abs(seed), design)[row : row + 1])
+    return space.legal(_design(max(count - 1, 1), space.dimensions, entropy(seed), design)[row : row + 1])
 
 
 @functools.lru_cache(maxsize=4)

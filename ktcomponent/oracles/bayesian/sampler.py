@@ -17,6 +17,7 @@ from ktcomponent.oracles.bayesian.known import Evidence, Known
 from ktcomponent.oracles.bayesian.model_space import INACTIVE, ModelSpace
 from ktcomponent.oracles.earlier import EarlierStudy
 from ktcomponent.oracles.proposal import RUNNING, Proposal
+from ktcomponent.oracles.random_numbers import entropy
 from ktcomponent.trial import Trial, TrialStatus
 
 if TYPE_CHECKING:
@@ -115,14 +116,14 @@ class Sampler:
 
         if known.surrogate is None:
             known.surrogate = Surrogate(
-                known.space, self.alpha * LEAST_NOISE, abs(oracle.seed), known.earlier
+                known.space, self.alpha * LEAST_NOISE, entropy(oracle.seed), known.earlier
             )
         surrogate = known.surrogate
         found = propose(
             surrogate,
             self._evidence(oracle, surrogate),
             self.beta,
-            np.random.default_rng((abs(oracle.seed), len(oracle.trials))),
+            np.random.default_rng((entropy(oracle.seed), len(oracle.trials))),
             oracle._duplicate,
         )
         if not found:
