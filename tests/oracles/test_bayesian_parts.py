@@ -356,6 +356,14 @@ def test_mapped_scores_keep_their_order_and_are_finite(scores, power):
 
 
 @pytest.mark.parametrize("power", [True, False])
+def test_outliers_hide_nothing_though_there_are_many(power):
+    scores = np.concatenate([np.linspace(1.0, 2.0, 12), 10.0 ** np.arange(2, 10)])
+    values = Target.of(scores, power).values
+    assert np.all(np.diff(values[:12]) > 0)
+    assert values[11] - values[0] > 0.2
+
+
+@pytest.mark.parametrize("power", [False, True])
 def test_an_outlier_hides_nothing_where_most_scores_are_the_same(power):
     scores = np.array([1.0] * 30 + list(np.linspace(0.5, 0.9, 10)) + [1e6])
     values = Target.of(scores, power).values
