@@ -108,6 +108,8 @@ def main() -> None:
         for number, ended in enumerate(concurrent.futures.as_completed(running)):
             try:
                 result = ended.result()
+            except concurrent.futures.BrokenExecutor:
+                raise
             except Exception as error:  # noqa: BLE001 - a system that fails at one problem is judged by the others
                 print(f"no result of {running[ended]}: {error}", file=sys.stderr)
                 continue
