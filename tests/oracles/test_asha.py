@@ -236,7 +236,7 @@ def search(oracle, limit=1000):
 def test_a_model_over_epochs_finds_better_configurations_than_chance(name):
     found = {}
     for sampler in ("random", "bayesian"):
-        trials = [search(MODELLED[name](sampler, seed)) for seed in range(5)]
+        trials = [search(MODELLED[name](sampler, seed)) for seed in range(11)]
         found[sampler] = statistics.median(min(t.score for t in each if full(t)) for each in trials)
     least = 0.1 + 2.0 * 27**-0.5
     assert found["bayesian"] - least < 0.3 * (found["random"] - least)

@@ -364,6 +364,15 @@ def test_outliers_hide_nothing_though_there_are_many(power):
 
 
 @pytest.mark.parametrize("power", [True, False])
+def test_ordinary_trials_stay_apart_while_a_search_converges(power):
+    converged = 0.2 + 0.001 * np.arange(12)
+    worse = np.array([0.29, 0.33])
+    ordinary = np.array([0.5, 0.4, 0.35, 0.6, 0.45])
+    values = Target.of(np.concatenate([worse, ordinary, converged]), power).values
+    assert values[1] - values[0] > 0.05 * np.ptp(values)
+
+
+@pytest.mark.parametrize("power", [True, False])
 def test_an_outlier_hides_nothing_where_most_scores_are_the_same(power):
     scores = np.array([1.0] * 30 + list(np.linspace(0.5, 0.9, 10)) + [1e6])
     values = Target.of(scores, power).values
