@@ -364,11 +364,11 @@ def test_outliers_hide_nothing_though_there_are_many(power):
 
 
 @pytest.mark.parametrize("power", [True, False])
-def test_ordinary_trials_stay_apart_while_a_search_converges(power):
+def test_ordinary_trials_stay_apart_while_a_search_in_rungs_converges(power):
     converged = 0.2 + 0.001 * np.arange(12)
     worse = np.array([0.29, 0.33])
     ordinary = np.array([0.5, 0.4, 0.35, 0.6, 0.45])
-    values = Target.of(np.concatenate([worse, ordinary, converged]), power).values
+    values = Target.of(np.concatenate([worse, ordinary, converged]), power, in_rungs=True).values
     assert values[1] - values[0] > 0.05 * np.ptp(values)
 
 

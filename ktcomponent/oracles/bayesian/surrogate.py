@@ -135,10 +135,10 @@ class Surrogate:
         """
 
         def fitted(Z: Array, kept: Array, some: Rows) -> Scales:
-            return self._prior.fit(Z, Target.of(kept, power).values[some])
+            return self._prior.fit(Z, self._target(kept, power).values[some])
 
         rows, process = self._process(f"scores, {power}", known, known.scores, fitted)
-        target = Target.of(known.scores[rows], power)
+        target = self._target(known.scores[rows], power)
         alone = _observed(process.copy(), target.values, self.space.features(pending))
         looked_at = np.vstack([known.points[rows], pending])
         if not self._earlier:
@@ -154,13 +154,16 @@ class Surrogate:
             process.add(seen, PENDING_NOISE)
         return Scores(Ensemble([*told, alone], say), target, self.space, looked_at)
 
+    def _target(self, scores: Array, power: bool) -> Target:
+        return Target.of(scores, power, in_rungs=self.space.pin is not None)
+
     def _known_earlier(self, number: int, power: bool) -> GaussianProcess:
         """The process of an earlier study."""
         name = f"earlier {number}, {power}"
         if name not in self._built:
             known = self._earlier[number]
             rows = _chosen(known.scores, MOST_FITTED, (self._seed, number, 3))
-            Z, target = self.space.features(known.points[rows]), Target.of(known.scores[rows], power)
+            Z, target = self.space.features(known.points[rows]), self._target(known.scores[rows], power)
             process = GaussianProcess(self.space.groups, self._prior.fit(Z, target.values))
             process.add(Z)
             process.observe(target.values)

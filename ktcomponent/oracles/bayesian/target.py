@@ -36,16 +36,17 @@ class Target:
     _deviation: float
 
     @classmethod
-    def of(cls, scores: Array, power: bool) -> Target:
+    def of(cls, scores: Array, power: bool, in_rungs: bool = False) -> Target:
         """A map for these scores, of which smaller is better.
 
         Scores far worse than the rest (beyond the third quartile by 1.5 times the range between the quartiles: J. W.
         Tukey, "Exploratory Data Analysis", 1977; between the third and the best where half of all are equal) are taken to
-        be as bad as that and no worse. Where a quarter or more are outliers, that quartile is one too: so what is more than
-        `FAR` times as far above the median as the first quartile lies below it grows by its logarithm from there, and ends
-        at twice that. It does not end there at once, since the median closes in on the best while a search converges, and
-        how bad ordinary trials were would be lost. With `power` scores are then made more alike to a normal distribution:
-        I.-K. Yeo, R. A. Johnson, Biometrika 87 (2000).
+        be as bad as that and no worse. Where a quarter or more are outliers, that quartile is one too: so the limit is
+        also at most `FAR` times as far above the median as the first quartile lies below it. With `power` scores are then
+        made more alike to a normal distribution: I.-K. Yeo, R. A. Johnson, Biometrika 87 (2000).
+
+        In rungs many short trainings are close to the best, so that second limit soon closes in on it, and how bad
+        ordinary trials were would be lost. There scores grow by their logarithm from that limit on, and end at twice it.
         """
         # In quarters nothing overflows.
         low, middle, high = (float(q) for q in np.quantile(scores / 4.0, [0.25, 0.5, 0.75]))
@@ -54,7 +55,8 @@ class Target:
         y = np.minimum(scores / 4.0, limit) - middle
         far = FAR * (middle - low)
         if 0.0 < far < float(np.max(y)):
-            y = np.where(y > far, far * (1.0 + np.log(np.clip(y, far, math.e * far) / far)), y)
+            beyond = np.log(np.clip(y, far, math.e * far) / far) if in_rungs else 0.0
+            y = np.where(y > far, far * (1.0 + beyond), y)
         size = float(np.max(np.abs(y))) or 1.0
         y = y / size
         deviation = float(np.std(y)) or 1.0
