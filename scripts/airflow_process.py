@@ -62,6 +62,16 @@ def _log_ports() -> dict[str, str]:
     return {f"AIRFLOW__LOGGING__{name}": str(free_port()) for name in names}
 
 
+def exit_when_terminated() -> None:
+    """Lets SIGTERM end this process in order, so that it ends its Airflow too; make sends it a second time."""
+
+    def leave(number: int, _: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
 class Airflow:
     """Scheduler, DAG processor and API server, ended together when the `with` block is left.
 

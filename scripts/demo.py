@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from airflow_process import Airflow
+from airflow_process import Airflow, exit_when_terminated
 
 from ktcomponent.storage import open_storage
 from ktcomponent.study import Study
@@ -19,6 +19,7 @@ LIMIT_S = 900
 
 
 def main() -> int:
+    exit_when_terminated()
     began = time.monotonic()
     studies = HOME / "studies"
     print("Starting Airflow (scheduler, DAG processor, API server; LocalExecutor on SQLite) ...", flush=True)

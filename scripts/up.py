@@ -7,14 +7,14 @@ import signal
 import sys
 from pathlib import Path
 
-from airflow_process import Airflow
+from airflow_process import Airflow, exit_when_terminated
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".airflow"
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    exit_when_terminated()
     storage = os.environ.get("KTCOMPONENT_STORAGE") or (HOME / "studies").as_uri()
     print("Starting Airflow ...", flush=True)
     port = int(os.environ.get("PORT", "8080"))
