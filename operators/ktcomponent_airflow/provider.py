@@ -24,7 +24,7 @@ def get_provider_info() -> dict[str, Any]:
         "versions": [version("ktcomponent")],
         "operators": modules("operators.local", "operators.docker", "operators.kubernetes"),
         "sensors": modules("sensors.study"),
-        "triggers": modules("triggers.study"),
+        "triggers": modules("triggers.pod", "triggers.study"),
         "extra-links": ["ktcomponent_airflow.links.StudyLink"],
         "task-decorators": [{"class-name": "ktcomponent_airflow.decorators.tuning_task", "name": "tuning"}],
         "config": {

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 from ktcomponent_airflow import StudySensor
+from ktcomponent_airflow.triggers import settling
 from ktcomponent_airflow.triggers.study import StudyTrigger
 
 from ktcomponent.errors import ConfigurationError
@@ -54,7 +55,8 @@ def test_trials_and_a_score_are_not_asked_for_together(commands: Commands):
         sensor(commands, trials=3, score=1.0)
 
 
-def test_it_waits_in_the_triggerer(commands: Commands):
+def test_it_waits_in_the_triggerer(commands: Commands, monkeypatch):
+    monkeypatch.setattr(settling, "SETTLE_S", 0.1)
     waiting = sensor(commands, trials=2, deferrable=True, poke_interval=0.2)
     with pytest.raises(TaskDeferred) as deferred:
         waiting.execute({})

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import PodLaunchFailedException
@@ -27,6 +27,7 @@ from kubernetes.config import ConfigException
 from ktcomponent.errors import ConfigurationError
 from ktcomponent_airflow.configuration import configured
 from ktcomponent_airflow.operators.command import CommandOperator, is_not_there
+from ktcomponent_airflow.triggers.pod import SettledPodTrigger
 
 GPU = "nvidia.com/gpu"
 STARTUP_S = 900
@@ -113,6 +114,9 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
                 f"The cluster can't be reached: {error}. Give `kubernetes_conn_id`, `config_file` or `in_cluster`."
             ) from error
         return self._told(context)
+
+    def defer(self, *, trigger: Any, **kwargs: Any) -> NoReturn:
+        super().defer(trigger=SettledPodTrigger.of(trigger), **kwargs)
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
         """Goes on where a deferred task's pod has ended."""
