@@ -73,11 +73,12 @@ def as_environment(url: str, options: dict[str, Any]) -> dict[str, str]:
 def _aws(conn: Any, extra: dict[str, Any]) -> dict[str, Any]:
     _refuse(conn, extra, "role_arn", "profile_name", "assume_role_method")
     region = extra.get("region_name")
+    of_s3 = (extra.get("service_config") or {}).get("s3") or {}
     return {
         "key": conn.login or extra.get("aws_access_key_id"),
         "secret": conn.password or extra.get("aws_secret_access_key"),
         "token": extra.get("aws_session_token"),
-        "endpoint_url": extra.get("endpoint_url") or extra.get("host"),
+        "endpoint_url": of_s3.get("endpoint_url") or extra.get("endpoint_url") or extra.get("host"),
         "client_kwargs": {"region_name": region} if region else None,
     }
 

@@ -46,5 +46,7 @@ def search(name, batch_args=None, **pods):
 
 search("pods")
 search("pods_deferred", deferrable=True)
+OUT_OF_TIME = datetime.timedelta(seconds=40)
+search("pods_out_of_time", {"execution_timeout": OUT_OF_TIME}, deferrable=True)
 for name, deferrable in (("pods_without_image", False), ("pods_without_image_deferred", True)):
     search(name, batch_args={"image": "nowhere.invalid/missing:1"}, deferrable=deferrable)

@@ -52,6 +52,7 @@ RUNS = {
     "evicted, deferred": "pods_deferred",
     "worker killed": "pods",
     "node gone": "pods_deferred",
+    "out of time": "pods_out_of_time",
     "no image": "pods_without_image",
     "no image, deferred": "pods_without_image_deferred",
 }
@@ -109,6 +110,16 @@ def test_a_pod_outlives_its_worker_and_the_retry_goes_on_with_it(runs, cluster):
     assert run.tasks()[BATCH]["try_number"] == 2
     owner = f"pods/{run.run_id}/{BATCH}/-1"
     assert sum(owner in p["spec"]["containers"][0]["args"] for p in cluster.created) == 1
+
+
+def test_a_deferred_task_that_is_out_of_time_gives_its_trial_back(runs):
+    run = runs["out of time"]
+    assert run.wait(400) == "success", run.story()
+    is_whole(run, 4)
+    assert run.tasks()[BATCH]["try_number"] >= 2
+    log = run.log(BATCH)
+    assert "execution_timeout deadline" in log
+    assert "received SIGTERM" in log
 
 
 @pytest.mark.parametrize(("name", "most_tries"), [("no image", 1), ("no image, deferred", 3)])

@@ -5,8 +5,10 @@ import time
 import types
 
 import pytest
+import requests
 from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException
 from airflow.sdk import ObjectStoragePath
+from docker.errors import APIError
 from ktcomponent_airflow import DockerTuningOperator, TuningOperator, TuningTaskGroup
 from ktcomponent_airflow.operators.arguments import options_of
 from ktcomponent_airflow.source import source_of
@@ -151,6 +153,21 @@ def test_studies_lie_below_the_configured_storage(monkeypatch):
     assert line[line.index("--keep-checkpoints") + 1] == "5"
     with DAG("d", schedule=None, default_args={"pool": "mine"}):
         assert TuningOperator(task_id="t", hypermodel="m:f").pool == "mine"
+
+
+@pytest.mark.parametrize(("status", "is_permanent"), [(400, True), (500, False)])
+def test_an_engine_that_is_busy_is_asked_again(status, is_permanent):
+    response = requests.Response()
+    response.status_code, response.reason = status, "x"
+
+    def inspect_image(_):
+        raise APIError("x", response=response, explanation="layer store is busy")
+
+    operator = DockerTuningOperator(task_id="t", study="s", hypermodel="m:f", image="i")
+    operator.client = types.SimpleNamespace(inspect_image=inspect_image)
+    with pytest.raises(AirflowException, match="layer store is busy") as raised:
+        operator._provide_image()
+    assert isinstance(raised.value, AirflowFailException) == is_permanent
 
 
 def test_an_image_and_a_way_to_pull_it_are_needed():

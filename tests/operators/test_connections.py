@@ -24,6 +24,11 @@ CONNECTIONS = {
             "client_kwargs": {"region_name": "eu-west-1"},
         },
     ),
+    "aws with an endpoint of S3 alone": (
+        "s3://bucket/study",
+        {"extra": {"service_config": {"s3": {"endpoint_url": "http://s"}}, "endpoint_url": "http://all"}},
+        {"endpoint_url": "http://s"},
+    ),
     "google_cloud_platform": (
         "gs://bucket/study",
         {"extra": {"keyfile_dict": json.dumps(GOOGLE_KEYS), "project": "p"}},
@@ -64,7 +69,7 @@ def connection(monkeypatch):
 @pytest.mark.parametrize("kind", CONNECTIONS)
 def test_a_connection_becomes_the_arguments_of_its_file_system(kind, connection):
     url, fields, expected = CONNECTIONS[kind]
-    connection("storage", kind, **fields)
+    connection("storage", kind.split()[0], **fields)
     options = file_system_options("storage", url)
     assert options == expected
     ((name, value),) = as_environment(url, options).items()

@@ -4,6 +4,7 @@ import json
 import types
 
 import pytest
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.secret import Secret
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowTaskTimeout
 from ktcomponent_airflow import KubernetesTuningOperator
@@ -15,7 +16,12 @@ from ktcomponent.errors import ConfigurationError
 from tests.conftest import ROOT
 
 TI = types.SimpleNamespace(
-    dag_id="churn", run_id="manual__2026-01-01T00:00:00+00:00", task_id="batch", map_index=-1, try_number=1
+    dag_id="churn",
+    run_id="manual__2026-01-01T00:00:00+00:00",
+    task_id="batch",
+    map_index=-1,
+    try_number=1,
+    max_tries=20,
 )
 CONTEXT = {"ti": TI, "run_id": TI.run_id, "dag": types.SimpleNamespace()}
 
@@ -108,6 +114,15 @@ def test_arguments_that_a_pod_can_not_have_are_refused():
     assert operator(image=None, pod_template_file="pod.yaml").image is None
 
 
+def test_a_templates_image_comes_before_the_configured_one(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__KTCOMPONENT__IMAGE", "default:1")
+    containers = [{"name": "base", "image": "mine:7"}]
+    for template, image in ((containers, "mine:7"), ([{"name": "base"}], "default:1")):
+        pod = pod_of(operator(image=None, pod_template_dict={"spec": {"containers": template}}))
+        assert pod["spec"]["containers"][0]["image"] == image
+    assert operator(image=None).image == "default:1"
+
+
 @pytest.mark.parametrize(
     ("reason", "message", "is_permanent"),
     [
@@ -137,15 +152,111 @@ def test_what_will_never_start_is_told_from_what_may(reason, message, is_permane
         (500, "etcd is away", False),
     ],
 )
-def test_a_pod_that_kubernetes_refuses_is_not_asked_for_again(status, body, is_permanent):
-    task = operator(command="prepare", batch_size=None)
+def test_a_pod_that_kubernetes_refuses_is_not_asked_for_again(
+    status, body, is_permanent, tmp_path, monkeypatch
+):
+    task = operator(study=str(tmp_path / "study"))
     error = ApiException(status=status, reason="Refused")
     error.body = body
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(KubernetesPodOperator, "execute", refuse)
     with pytest.raises(AirflowException) as raised:
-        task._explain(error, CONTEXT)
+        task.execute(CONTEXT)
     assert isinstance(raised.value, AirflowFailException) == is_permanent
-    if is_permanent:
-        assert body in str(raised.value)
+    assert (body if is_permanent else f"Kubernetes answered {status}") in str(raised.value)
+
+
+class Cluster:
+    """What a resumed task asks of a cluster with one pod, or none."""
+
+    def __init__(self, phase="Running", code=None, status=200):
+        ended = k8s.V1ContainerStateTerminated(exit_code=code) if code is not None else None
+        state = k8s.V1ContainerState(
+            terminated=ended, running=None if ended else k8s.V1ContainerStateRunning()
+        )
+        base = k8s.V1ContainerStatus(
+            name="base", image="i", image_id="", ready=True, restart_count=0, state=state
+        )
+        self.pod = k8s.V1Pod(
+            metadata=k8s.V1ObjectMeta(name="pod", namespace="tuning"),
+            spec=k8s.V1PodSpec(containers=[k8s.V1Container(name="base")]),
+            status=k8s.V1PodStatus(phase=phase, container_statuses=[base]),
+        )
+        self.status, self.calls = status, []
+        self.core_v1_client = self
+
+    def get_pod(self, *_, **__):
+        if self.status != 200:
+            raise ApiException(status=self.status, reason="No")
+        return self.pod
+
+    def read_namespaced_pod(self, *_, **__):
+        return self.get_pod()
+
+    def read_namespaced_pod_log(self, **options):
+        self.calls.append("follow the log" if options["follow"] else "read the log")
+        return [b"epoch 1\n"]
+
+    def delete_namespaced_pod(self, *_, **__):
+        self.calls.append("delete")
+
+    def patch_namespaced_pod(self, *_, **__):
+        pass
+
+    def list_namespaced_event(self, *_, **__):
+        return types.SimpleNamespace(items=[])
+
+
+def resumed(cluster, event, monkeypatch, *, is_fruitless=False):
+    """What a task that is resumed returns or raises, with nothing to read of its study."""
+    task = operator(study="memory://none/churn", deferrable=True)
+    task.hook = task.client = cluster
+    monkeypatch.setattr(KubernetesTuningOperator, "_is_fruitless", lambda *_: is_fruitless)
+    ti = types.SimpleNamespace(**vars(TI), xcom_push=lambda **_: None)
+    context = {**CONTEXT, "ti": ti}
+    told = {"name": "pod", "namespace": "tuning", "message": "The time is over.", **event}
+    try:
+        return task.trigger_reentry(context, told)
+    except AirflowException as error:
+        return error
+
+
+def test_a_deferred_task_that_is_out_of_time_ends_its_pod_before_it_reads_the_log(monkeypatch):
+    cluster = Cluster()
+    error = resumed(cluster, {"status": "timeout"}, monkeypatch)
+    assert cluster.calls[:2] == ["delete", "follow the log"]
+    assert type(error) is AirflowException
+    assert str(error).startswith("The time is over;")
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+@pytest.mark.parametrize("event", ["success", "timeout"])
+def test_a_pod_that_can_not_be_looked_at_is_not_refused(status, event, monkeypatch):
+    error = resumed(Cluster(status=status), {"status": event}, monkeypatch)
+    assert type(error) is AirflowException
+    assert f"Kubernetes answered {status}" in str(error)
+
+
+def test_pods_that_vanish_are_not_retried_for_ever(monkeypatch):
+    gone = Cluster(status=404)
+    assert type(resumed(gone, {"status": "error"}, monkeypatch)) is AirflowException
+    for cluster, event in ((gone, "error"), (Cluster(), "timeout")):
+        error = resumed(cluster, {"status": event}, monkeypatch, is_fruitless=True)
+        assert type(error) is AirflowFailException
+        assert "3 tries running" in str(error)
+
+
+def test_a_pod_that_has_succeeded_does_whatever_its_trigger_says(monkeypatch):
+    done = Cluster("Succeeded", 0)
+    found = resumed(done, {"status": "failed", "message": "the trigger was lost"}, monkeypatch)
+    assert found == {"study": "memory://none/churn"}
+    assert "delete" in done.calls
+    failed = resumed(Cluster("Failed", 70), {"status": "failed"}, monkeypatch)
+    assert type(failed) is AirflowException
+    assert "ended with 70" in str(failed)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ SIX = '{"max_trials": 6, "seed": 1}'
 
 
 def sensor(commands, **arguments):
-    return StudySensor(task_id="t", study=commands.study, **arguments)
+    return StudySensor(**{"task_id": "t", "study": commands.study, **arguments})
 
 
 def test_it_waits_for_a_study_that_is_not_there_yet(commands: Commands):
@@ -53,6 +53,17 @@ def test_what_will_not_come_any_more_fails_without_a_retry(commands: Commands):
 def test_trials_and_a_score_are_not_asked_for_together(commands: Commands):
     with pytest.raises(ConfigurationError, match="not both"):
         sensor(commands, trials=3, score=1.0)
+
+
+def test_credentials_that_everybody_would_see_are_refused(commands: Commands):
+    with pytest.raises(ConfigurationError, match="a URL has credentials in it"):
+        sensor(commands, study="s3://me:hunter2@bucket/churn")
+    with pytest.raises(ConfigurationError, match="`storage_options` has 'secret'"):
+        sensor(commands, storage_options={"secret": "canary"})
+    waits = sensor(commands)
+    waits.study = "s3://me:hunter2@bucket/churn"  # as its template is rendered
+    with pytest.raises(AirflowFailException, match="a URL has credentials in it"):
+        waits.execute({})
 
 
 def test_it_waits_in_the_triggerer(commands: Commands, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -42,13 +43,10 @@ def wrong_arguments(operator: CommandOperator) -> str | None:
             return f"`{name}` must be at least {least}, got {value!r}."
     if isinstance(operator.study, str) and not operator.study.strip():
         return "`study` is empty; expected the URL of the study."
-    for url in (operator.study, operator.to, *(operator.warm_start or ())):
-        if isinstance(url, str) and has_credentials(url):
-            return "a URL has credentials in it, which everybody would see; give them by `storage_conn_id`."
-    if secret := [name for name in names_in(operator.storage_options or {}) if is_secret(name)]:
-        return (
-            f"`storage_options` has {secret[0]!r}, which everybody would see; give it by `storage_conn_id`."
-        )
+    if problem := shown_secret(
+        [operator.study, operator.to, *(operator.warm_start or ())], operator.storage_options
+    ):
+        return problem
     gpus = operator.gpus
     if gpus not in (None, "all") and (isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0):
         return f"`gpus` must be a whole number or 'all', got {gpus!r}."
@@ -56,6 +54,18 @@ def wrong_arguments(operator: CommandOperator) -> str | None:
         return f"the command {operator.command!r} trains nothing, so it takes no `gpus`."
     if operator.command != "export" and operator.hypermodel is None:
         return f"the command {operator.command!r} needs `hypermodel`, what is tuned."
+    return None
+
+
+def shown_secret(urls: Sequence[Any], storage_options: Mapping[str, Any] | None) -> str | None:
+    """What would show credentials to everybody who may see a DAG, if anything."""
+    for url in urls:
+        if isinstance(url, str) and has_credentials(url):
+            return "a URL has credentials in it, which everybody would see; give them by `storage_conn_id`."
+    if secret := [name for name in names_in(storage_options or {}) if is_secret(name)]:
+        return (
+            f"`storage_options` has {secret[0]!r}, which everybody would see; give it by `storage_conn_id`."
+        )
     return None
 
 

@@ -229,12 +229,13 @@ class CommandOperator(BaseOperator):
 
     # -- what came of it ---------------------------------------------------------------------------------
 
-    def outcome(self, code: int | None, context: Context) -> dict[str, Any]:
+    def outcome(self, code: int | None, context: Context, reason: str | None = None) -> dict[str, Any]:
         """An exit code as the task's result, or as the exception that Airflow takes for its state.
 
         Args:
             code: The exit code; None where it is not known, for example of a machine that is gone.
             context: The task's context.
+            reason: Why no code is known, where that is.
         """
         if code == exit_codes.DONE:
             return self.result()
@@ -242,7 +243,9 @@ class CommandOperator(BaseOperator):
             raise AirflowSkipException("The search is over: nothing is left to do.")
         if code == exit_codes.BAD_CONFIGURATION:
             raise AirflowFailException("ktcomponent ended with 2: a retry can't help. Its message is above.")
-        ended = "ktcomponent was lost with its machine" if code is None else f"ktcomponent ended with {code}"
+        ended = f"ktcomponent ended with {code}"
+        if code is None:
+            ended = (reason or "ktcomponent was lost with its machine").rstrip(".")
         if self.command == "step" and self._is_fruitless(context):
             raise AirflowFailException(
                 f"{ended}, and {FRUITLESS} tries running finished no trial. What they logged tells why; clear the task "

@@ -278,6 +278,10 @@ class DockerTuningOperator(ResumableJobMixin, CommandOperator):
                         f"The engine has no image {self.image!r}, and `pull` is 'never'. Build it there, or give another."
                     ) from error
             except APIError as error:
+                if not error.is_client_error():
+                    raise AirflowException(
+                        f"The engine can't look for {self.image!r}: {error.explanation or error}."
+                    ) from error
                 raise AirflowFailException(f"{self.image!r} is no image: {error.explanation}.") from error
         self.log.info("Pulling %s", self.image)
         problem = ""

@@ -12,6 +12,10 @@ from typing import Any, NoReturn
 import yaml
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import PodLaunchFailedException
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.cncf.kubernetes.utils.pod_manager import (
+    PodLaunchTimeoutException,
+    PodNotFoundException,
+)
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
@@ -83,7 +87,7 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            image=image or configured("image"),
+            image=image,
             tolerations=tolerations,
             startup_timeout_seconds=startup_timeout_seconds,
             log_pod_spec_on_failure=log_pod_spec_on_failure,
@@ -93,6 +97,8 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
         self.gpu_resource = gpu_resource
         self._tolerates_spot = tolerations is None
         has_own_pod = self.pod_template_file or self.pod_template_dict or self.full_pod_spec
+        if not has_own_pod:
+            self.image = self.image or configured("image")
         if self.image is None and not has_own_pod:
             raise ConfigurationError(
                 f"KubernetesTuningOperator {self.task_id!r} needs `image`, a pod template, or `image` in the section "
@@ -108,7 +114,12 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
         try:
             KubernetesPodOperator.execute(self, context)
         except ApiException as error:
-            self._explain(error, context)
+            is_quota = error.status == 403 and "exceeded quota" in str(error.body)
+            if self.pod is None and error.status in _REFUSED and not is_quota:
+                raise AirflowFailException(
+                    f"Kubernetes refuses the pod: {error.reason}. {error.body}"
+                ) from error
+            self._not_reached(error, context)
         except (AirflowNotFoundException, ConfigException) as error:
             raise AirflowFailException(
                 f"The cluster can't be reached: {error}. Give `kubernetes_conn_id`, `config_file` or `in_cluster`."
@@ -119,12 +130,31 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
         super().defer(trigger=SettledPodTrigger.of(trigger), **kwargs)
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
-        """Goes on where a deferred task's pod has ended."""
+        """Goes on where a deferred task's pod has ended, or its time has."""
         try:
+            if event["status"] == "timeout":
+                self._reason = str(event["message"])
+                self._end_if_running(event)
             super().trigger_reentry(context, event)
         except ApiException as error:
-            self._explain(error, context)
+            self._not_reached(error, context)
+        except PodNotFoundException:
+            self.outcome(None, context, self._reason)
+        except AirflowException as error:
+            # Who watched it failed; the pod itself didn't.
+            if not self._has_succeeded:
+                if self._killed:
+                    self.outcome(None, context, self._reason)
+                raise
+            self.log.warning("The pod has succeeded all the same: %s", error)
         return self._told(context)
+
+    def _end_if_running(self, event: dict[str, Any]) -> None:
+        """Ends a pod whose time is over, before anybody follows its log to the end."""
+        pod = self.hook.get_pod(event["name"], event["namespace"])
+        if pod.status and pod.status.phase == "Running":
+            self.pod = pod
+            self.on_kill()
 
     def get_or_create_pod(self, pod_request_obj: k8s.V1Pod, context: Context) -> k8s.V1Pod:
         # One that succeeded while nobody watched has done the batch: it is only read and removed.
@@ -135,12 +165,15 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
         return super().get_or_create_pod(pod_request_obj, context)
 
     _launch_problem: str | None = None
+    _reason: str | None = None
+    _has_succeeded = False
 
     def await_pod_start(self, pod: k8s.V1Pod) -> None:
         try:
             super().await_pod_start(pod)
-        except PodLaunchFailedException:
+        except (PodLaunchFailedException, PodLaunchTimeoutException) as error:
             # What the clean-up raises hides it.
+            self._reason = str(error)
             self._launch_problem = _permanent_problem(self.pod_manager.read_pod(pod))
             raise
 
@@ -157,6 +190,7 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
             return
         try:
             super().cleanup(pod, remote_pod, xcom_result, context)
+            self._has_succeeded = remote_pod is not None and not self._killed
         except (AirflowSkipException, AirflowFailException):
             raise
         except AirflowException as error:
@@ -168,14 +202,14 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
             if problem := self._launch_problem or _permanent_problem(remote_pod):
                 raise AirflowFailException(f"The pod can't start: {problem}") from error
             try:
-                self.outcome(_exit_code(remote_pod, self.base_container_name), context)
+                self.outcome(_exit_code(remote_pod, self.base_container_name), context, self._reason)
             except AirflowException as outcome:
                 raise outcome from error
 
     def _told(self, context: Context) -> dict[str, Any]:
         if self._killed:
             # The pod was told to end with the task, and gave its trial back.
-            self.outcome(None, context)
+            self.outcome(None, context, self._reason)
         # `KubernetesPodOperator` means its own sidecar by do_xcom_push, and Airflow the return value.
         result = self.result()
         ti = context["ti"]
@@ -185,12 +219,9 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
         ti.xcom_push(key="return_value", value=result)
         return result
 
-    def _explain(self, error: ApiException, context: Context) -> None:
-        is_quota = error.status == 403 and "exceeded quota" in str(error.body)
-        if self.pod is None and error.status in _REFUSED and not is_quota:
-            raise AirflowFailException(f"Kubernetes refuses the pod: {error.reason}. {error.body}") from error
+    def _not_reached(self, error: ApiException, context: Context) -> None:
         self.log.warning("Kubernetes answered %s: %s. %s", error.status, error.reason, error.body)
-        self.outcome(None, context)
+        self.outcome(None, context, f"Kubernetes answered {error.status}: {error.reason}")
 
     # -- the pod -----------------------------------------------------------------------------------------
 
@@ -235,6 +266,7 @@ class KubernetesTuningOperator(CommandOperator, KubernetesPodOperator):
                 ),
             ]
         (base,) = (c for c in spec.containers if c.name == self.base_container_name)
+        base.image = base.image or configured("image")
         shown = self.shown_env().items()
         base.env = [*(base.env or []), *(k8s.V1EnvVar(name=n, value=_literal(v)) for n, v in shown)]
         if self.gpus:

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from ktcomponent.errors import ConfigurationError, KtcomponentError, StorageError
 from ktcomponent_airflow.links import StudyLink
-from ktcomponent_airflow.operators.arguments import check_rendered, plain_url
+from ktcomponent_airflow.operators.arguments import check_rendered, plain_url, shown_secret
 
 
 class StudySensor(BaseSensorOperator):
@@ -35,7 +35,7 @@ class StudySensor(BaseSensorOperator):
         `{"study", "status", "completed", "failed", "best_score"}`.
 
     Raises:
-        ConfigurationError: If both trials and score are given.
+        ConfigurationError: If both trials and score are given, or credentials that everybody would see.
 
     Example:
 
@@ -68,6 +68,8 @@ class StudySensor(BaseSensorOperator):
         self.storage_conn_id = storage_conn_id or own_conn_id
         self.storage_options = storage_options
         self.deferrable = deferrable
+        if problem := self._shown_secret():
+            raise ConfigurationError(f"StudySensor {self.task_id!r}: {problem}")
 
     def poke(self, context: Context) -> PokeReturnValue:
         from ktcomponent_airflow.triggers.study import look
@@ -88,6 +90,9 @@ class StudySensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         check_rendered("study", self.study)
+        # Of a template only now.
+        if problem := self._shown_secret():
+            raise AirflowFailException(problem)
         if not self.deferrable:
             return super().execute(context)
         from ktcomponent_airflow.triggers.study import StudyTrigger
@@ -108,6 +113,9 @@ class StudySensor(BaseSensorOperator):
         if "error" in event:
             raise (AirflowFailException if event["is_permanent"] else AirflowException)(event["error"])
         return _result(event)
+
+    def _shown_secret(self) -> str | None:
+        return shown_secret([self.study], self.storage_options)
 
     def _time_left(self) -> Any:
         import datetime

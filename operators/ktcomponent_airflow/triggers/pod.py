@@ -1,14 +1,15 @@
-"""The provider's trigger of a pod, with events that come no sooner than Airflow can bear."""
+"""The provider's trigger of a pod, which resumes no task sooner than Airflow can bear."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.triggers.base import TriggerEvent
 
-from ktcomponent_airflow.triggers.settling import settled
+from ktcomponent_airflow.triggers import settling
 
 
 class SettledPodTrigger(KubernetesPodTrigger):
@@ -23,5 +24,7 @@ class SettledPodTrigger(KubernetesPodTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", super().serialize()[1]
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        async for event in settled(super().run()):
+        # Before it has seen anything: a pod whose end is seen and not told yet would outlive a task that is cleared.
+        await asyncio.sleep(settling.SETTLE_S)
+        async for event in super().run():
             yield event

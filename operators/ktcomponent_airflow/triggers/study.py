@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from ktcomponent.errors import KtcomponentError, StorageError
-from ktcomponent_airflow.triggers.settling import settled
+from ktcomponent_airflow.triggers import settling
 
 
 def look(
@@ -76,10 +76,7 @@ class StudyTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {n: getattr(self, n) for n in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        async for event in settled(self._watch()):
-            yield event
-
-    async def _watch(self) -> AsyncIterator[TriggerEvent]:
+        await asyncio.sleep(settling.SETTLE_S)
         while True:
             try:
                 told = await sync_to_async(look, thread_sensitive=False)(
