@@ -51,6 +51,7 @@ class Trial:
         ended: Position in the order in which trials ended for good, from 0; None until then.
         enqueued: Whether a person asked for its values.
         rungs: What its training had reached at the rungs of the stopping rule: steps to the best value so far.
+        unused: Hyperparameters with a value that its program never asked for.
         stopped: The rung at which the stopping rule ended its training, in steps; None where it didn't.
         why: Why the oracle chose its values, None where it doesn't say. `how` is "initial", "earlier" (the
             best of an earlier study), "promoted" (the model of the trial `trial_id` goes on), "random", "exploit" (the
@@ -79,6 +80,7 @@ class Trial:
         self.enqueued = False
         self.rungs: dict[int, float] = {}
         self.stopped: int | None = None
+        self.unused: list[str] = []
         self.why: dict[str, Any] | None = None
         self._unknown: dict[str, Any] = {}
 
@@ -165,6 +167,7 @@ class Trial:
             "ended": self.ended,
             **({"enqueued": True} if self.enqueued else {}),
             **({"why": self.why} if self.why else {}),
+            **({"unused": self.unused} if self.unused else {}),
             **self.record_of_rungs(),
         }
 
@@ -193,6 +196,7 @@ class Trial:
         trial.ended = known.pop("ended")
         trial.enqueued = known.pop("enqueued", False)
         trial.why = known.pop("why", None)
+        trial.unused = known.pop("unused", [])
         trial.rungs = {int(rung): float(value) for rung, value in known.pop("rungs", {}).items()}
         trial.stopped = known.pop("stopped", None)
         trial._unknown = known

@@ -23,6 +23,7 @@ class HyperParameters:
         values: Active values by name.
         active_scopes, inactive_scopes: The condition stacks of the `conditional_scope`s entered so far.
         asked: The (name, conditions) that were asked for on this object.
+        read: The names whose values were read on this object without declaring them.
         redeclared: Pairs (known, asked for) of hyperparameters that were first asked for, on this object,
             with another domain than the one they are known with.
 
@@ -41,6 +42,7 @@ class HyperParameters:
         self._by_name: dict[str, list[HyperParameter]] = {}
         self._space: list[HyperParameter] = []
         self.asked: set[tuple[str, tuple[Condition, ...]]] = set()
+        self.read: set[str] = set()
         self.values: dict[str, Any] = {}
         self.active_scopes: list[list[Condition]] = []
         self.inactive_scopes: list[list[Condition]] = []
@@ -96,6 +98,7 @@ class HyperParameters:
             KeyError: If there is none of that name.
         """
         name = self._get_name(name)
+        self.read.add(name)
         if name in self.values:
             return self.values[name]
         if name in self._by_name:
@@ -202,6 +205,21 @@ class HyperParameters:
                 self.values.setdefault(hp.name, hp.default)
             elif not self.is_active(hp.name):
                 self.values.pop(hp.name, None)
+
+    def missing(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults of those that are active beside these values and have none."""
+        found: dict[str, Any] = {}
+        for hp in self.space:
+            if hp.name not in values and hp.is_active({**values, **found}):
+                found.setdefault(hp.name, hp.default)
+        return found
+
+    def unused(self) -> list[str]:
+        """The hyperparameters that have a value and were not asked for; none where nothing was, so that nothing is known."""
+        if not self.asked:
+            return []
+        used = self.read | {name for name, _ in self.asked}
+        return [name for name in self._by_name if name in self.values and name not in used]
 
     def copy(self) -> HyperParameters:
         return HyperParameters.from_config(self.get_config())

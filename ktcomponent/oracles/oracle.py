@@ -115,6 +115,7 @@ class Oracle(Judging, Keeping, Proposing):
         self._candidate = 0
         self._proposed: list[Proposal] = []
         self._basis: dict[str, Any] | None = None
+        self._times_proposed = 0
         self._known_records: dict[str, tuple[Mapping[str, Any], Trial]] = {}
         self._ledger: Ledger | None = None
         self._lock = threading.RLock()
@@ -266,6 +267,7 @@ class Oracle(Judging, Keeping, Proposing):
         """
         known = self.trials[trial.trial_id]
         known.hyperparameters = trial.hyperparameters
+        known.unused = trial.hyperparameters.unused()
         known.status = TrialStatus.COMPLETED if trial.status == TrialStatus.STOPPED else trial.status
         known.message = trial.message
         self.update_space(known.hyperparameters)

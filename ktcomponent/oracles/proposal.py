@@ -12,6 +12,11 @@ IDLE: Literal["IDLE"] = "IDLE"
 STOPPED: Literal["STOPPED"] = "STOPPED"
 
 
+TIMES_ANEW = 3
+"""So often within one decision a costly proposal is made before it is used again: one that knows of the trial that
+another worker began meanwhile is better, and a worker that loses every race must come to an end."""
+
+
 class Proposal(TypedDict, total=False):
     """What `populate_space` returns: a status and, with RUNNING, the values by name.
 
@@ -34,16 +39,18 @@ class Proposing(Drawing):
 
     _proposed: list[Proposal]
     _basis: dict[str, Any] | None
+    _times_proposed: int
 
     def populate_space(self, trial_id: str) -> Proposal:
         raise NotImplementedError
 
     def forget_proposal(self) -> None:
         """A new decision begins: what was proposed in an earlier one is of no use in it."""
-        self._proposed, self._basis = [], None
+        self._proposed, self._basis, self._times_proposed = [], None, 0
 
     def _propose(self, trial_id: str) -> Proposal:
         self._basis = {"number": len(self.trials)}
+        self._times_proposed += 1
         proposal = self.populate_space(trial_id)
         values = proposal.get("values")
         if self.costly_proposals and proposal["status"] == RUNNING and values is not None:
@@ -67,7 +74,9 @@ class Proposing(Drawing):
     def _kept_proposal(self) -> Proposal | None:
         """What was proposed before a race was lost in the same decision, if it is still wanted."""
         if self._basis is None or self._basis.get("space") != len(self.hyperparameters.space):
-            self.forget_proposal()
+            self._proposed, self._basis = [], None
+            return None
+        if self._times_proposed < TIMES_ANEW:
             return None
         while self._proposed and self._duplicate(self._proposed[0]["values"] or {}):
             del self._proposed[0]

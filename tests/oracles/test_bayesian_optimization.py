@@ -1,5 +1,6 @@
 """Bayesian optimization as a search: what it proposes, from what, and in time."""
 
+import itertools
 import json
 import math
 import subprocess
@@ -100,6 +101,53 @@ def test_the_first_trials_are_spread_better_than_at_random():
     values = run(oracle, declare_branin)
     cells = {(int((v["x"] + 5) / 15 * 4), int(v["y"] / 15 * 4)) for v in values}
     assert len(cells) >= 13  # of 16; at random 10.3 on average
+
+
+def test_a_corner_is_found_though_all_else_fails():
+    found = 0
+    for seed in range(8):
+        oracle = BayesianOptimizationOracle(
+            "loss", max_trials=60, seed=seed, max_consecutive_failed_trials=100
+        )
+        oracle.hyperparameters.Float("x", 0, 1)
+        oracle.hyperparameters.Float("y", 0, 1)
+        while (trial := oracle.create_trial("t")).status == "RUNNING":
+            if min(trial.hyperparameters.values.values()) > 0.8:
+                found += 1
+                break
+            end(oracle, trial, None, "INVALID")
+    assert found >= 6  # at random 0.91 of them
+
+
+def test_many_booleans_are_searched_a_few_at_a_time():
+    weights = np.random.default_rng(5).standard_normal(60)
+    oracle = BayesianOptimizationOracle("loss", max_trials=60, seed=1)
+    for i in range(60):
+        oracle.hyperparameters.Boolean(f"b{i}")
+
+    def score(hp, _):
+        return float(sum(w * hp.values[f"b{i}"] for i, w in enumerate(weights)))
+
+    run(oracle, nothing, score=score)
+    best = oracle.get_best_trials()[0].score
+    assert best < weights[weights < 0].sum() + 3.5
+
+
+def test_what_another_worker_began_meanwhile_counts_in_the_next_proposal():
+    oracle = BayesianOptimizationOracle("loss", max_trials=50, seed=3)
+    run(oracle, declare_branin, limit=10, score=branin)
+    oracle.forget_proposal()
+    proposed = []
+    for lane in range(5):
+        kept = oracle._kept_proposal()
+        proposed.append((kept or oracle._propose("next"))["values"])
+        assert (kept is None) == (lane < 3)
+        # Another worker begins a trial very near it.
+        near = {"x": proposed[-1]["x"], "y": min(proposed[-1]["y"] + 1e-3, 15.0)}
+        oracle.trial_of_values(f"other {lane}", near)
+    apart = [abs(a["x"] - b["x"]) + abs(a["y"] - b["y"]) for a, b in itertools.pairwise(proposed)]
+    assert min(apart[:2]) > 0.1
+    assert apart[2:] == [0.0, 0.0]
 
 
 def test_trials_that_run_side_by_side_are_spread():

@@ -213,3 +213,20 @@ def test_lanes_that_begin_with_an_earlier_study_do_not_meet():
         distances = np.linalg.norm(points[:, None] - points[None], axis=-1)[np.triu_indices(6, 1)]
         closest.append(distances.min())
     assert np.median(closest) > 0.002
+
+
+def test_what_an_earlier_study_did_not_have_begins_with_its_default():
+    trials = [{"values": {"x": 0.1 * i}, "score": abs(i - 3.0)} for i in range(10)]
+    oracle = BayesianOptimizationOracle(
+        "loss", max_trials=9, seed=1, earlier=[{"name": "a", "trials": trials}]
+    )
+    oracle.hyperparameters.Float("x", 0, 1)
+    oracle.hyperparameters.Boolean("norm")
+    oracle.hyperparameters.Choice("optimizer", ["adam", "sgd", "rmsprop"])
+    oracle.hyperparameters.Float("dropout", 0, 0.5, default=0.1)
+    first = oracle.create_trial("t")
+    assert first.why["how"] == "earlier"
+    values = first.hyperparameters.values
+    assert values.pop("x") == pytest.approx(0.3)
+    assert values.pop("dropout") == pytest.approx(0.1)
+    assert values == {"norm": False, "optimizer": "adam"}

@@ -21,8 +21,8 @@ def initial_point(space: ModelSpace, number: int, count: int, seed: int) -> Arra
     """The point of one of the first trials: an array (1, d).
 
     Trial 0 has the defaults that the user chose, the first value of categories, and the middle of every other domain.
-    The others are Latin hypercubes, one after the other if there is need of more than `count`, whose closest points are
-    far apart: M. D. Morris, T. J. Mitchell, "Exploratory designs for computational experiments", Journal of Statistical
+    The others are Latin hypercubes, one after the other if there is need of more than `count`; the closest points of the
+    first are far apart: M. D. Morris, T. J. Mitchell, "Exploratory designs for computational experiments", Journal of Statistical
     Planning and Inference 43 (1995). (`scipy.stats.qmc` has such designs too, but its import takes longer than all else
     that a batch adds.)
 
@@ -46,7 +46,8 @@ def _design(size: int, dimensions: int, seed: int, number: int) -> Array:
     rng = np.random.default_rng((seed, 7, number))
     parts = rng.permuted(np.tile(np.arange(size), (dimensions, 1)), axis=1).T
     points = (parts + rng.random((size, dimensions))) / size
-    if not 2 <= size <= MOST_SWAPPED:
+    # Points that keep their distance leave the corners empty, so only those of the first design do.
+    if number > 0 or not 2 <= size <= MOST_SWAPPED:
         return points
     crowding = _crowding(points)
     for _ in range(SWAPS):

@@ -158,7 +158,7 @@ class ModelSpace:
         base = np.repeat(centres, each, axis=0)
         inactive = np.isnan(base)
         drawn = rng.random(base.shape)
-        chance = np.maximum(0.2, 1.5 / np.maximum((~inactive).sum(axis=1, keepdims=True), 1))
+        chance = 1.5 / np.maximum((~inactive).sum(axis=1, keepdims=True), 1)
         lots = rng.random(base.shape) / chance
         lots[inactive] = np.inf
         if self.pin is not None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ktcomponent.hyperparameters import Fixed, HyperParameters
+from ktcomponent.hyperparameters import Fixed, HyperParameters, position
+from ktcomponent.oracles.bayesian.code_conditions import with_code_conditions
 from ktcomponent.oracles.bayesian.design import initial_point
 from ktcomponent.oracles.bayesian.fidelity import FIDELITY, Fidelity
 from ktcomponent.oracles.bayesian.known import Evidence, Known
-from ktcomponent.oracles.bayesian.model_space import INACTIVE, ModelSpace
+from ktcomponent.oracles.bayesian.model_space import ModelSpace
 from ktcomponent.oracles.earlier import EarlierStudy
 from ktcomponent.oracles.proposal import RUNNING, Proposal
 from ktcomponent.oracles.random_numbers import entropy
@@ -103,7 +104,7 @@ class Sampler:
             ways.reverse()
         for how, points in ways:
             for point in points:
-                values = space.decode(point)
+                values = _complete(oracle, space.decode(point))
                 if not oracle._duplicate(values):
                     return {"status": RUNNING, "values": values, "why": {"how": how}}
         return None
@@ -113,19 +114,21 @@ class Sampler:
         # These bring scipy, which a batch of the first trials does without.
         from ktcomponent.oracles.bayesian.proposing import propose
         from ktcomponent.oracles.bayesian.surrogate import Surrogate
+        from ktcomponent.oracles.bayesian.threads import one_thread
 
         if known.surrogate is None:
             known.surrogate = Surrogate(
                 known.space, self.alpha * LEAST_NOISE, entropy(oracle.seed), known.earlier
             )
         surrogate = known.surrogate
-        found = propose(
-            surrogate,
-            self._evidence(oracle, surrogate),
-            self.beta,
-            np.random.default_rng((entropy(oracle.seed), len(oracle.trials))),
-            oracle._duplicate,
-        )
+        with one_thread():
+            found = propose(
+                surrogate,
+                self._evidence(oracle, surrogate),
+                self.beta,
+                np.random.default_rng((entropy(oracle.seed), len(oracle.trials))),
+                lambda values: oracle._duplicate(_complete(oracle, values)),
+            )
         if not found:
             return None
         sign = oracle.objective.sign
@@ -133,15 +136,19 @@ class Sampler:
         for candidate in found:
             mean = candidate.why.get("mean")
             why = candidate.why if mean is None else {**candidate.why, "mean": sign * mean}
-            proposals.append(Proposal(status=RUNNING, values=candidate.values, why=why))
+            values = _complete(oracle, candidate.values)
+            proposals.append(Proposal(status=RUNNING, values=values, why=why))
         first, *others = proposals
         return {**first, "spare": others}
 
     def _known(self, oracle: Oracle) -> _Known:
-        """What holds for all trials; made anew where the space or the seed has changed."""
-        key = ([hp.domain() for hp in oracle.hyperparameters.space], oracle.seed)
+        """What holds for all trials; made anew where the space, what is known of it, or the seed has changed."""
+        ended = [oracle.trials[trial_id] for trial_id in oracle.end_order]
+        completed = [trial for trial in ended if trial.status == TrialStatus.COMPLETED]
+        hyperparameters = with_code_conditions(oracle.hyperparameters, completed)
+        key = ([(hp.domain(), hp.conditions) for hp in hyperparameters.space], oracle.seed)
         if not self._kept or self._kept[0].key != key:
-            space = self._space(oracle.hyperparameters)
+            space = self._space(hyperparameters)
             earlier = [self._known_earlier(space, study, oracle.objective.sign) for study in self.earlier]
             self._kept[:] = [_Known(key, space, [known for known in earlier if known.ids])]
         return self._kept[0]
@@ -159,7 +166,9 @@ class Sampler:
         full = {} if self.fidelity is None else {FIDELITY: 1.0}
         trials = [t for t in study["trials"] if space.has_categories_of(t["values"])]
         points = space.encode([{**trial["values"], **full} for trial in trials])
-        points = space.legal(np.where(np.isnan(points), INACTIVE, points))
+        # What an earlier study didn't have had its default there, as far as can be told.
+        defaults = np.array([position(hp, hp.default) for hp in space.tuned])
+        points = space.legal(np.where(np.isnan(points), defaults, points))
         return Known(
             [str(n) for n in range(len(trials))], points, np.array([sign * t["score"] for t in trials])
         )
@@ -208,6 +217,11 @@ class Sampler:
         if self.fidelity is None or epochs is None:
             return values
         return {**values, FIDELITY: self.fidelity.position(epochs)}
+
+
+def _complete(oracle: Oracle, values: dict[str, Any]) -> dict[str, Any]:
+    """The values, and defaults of those that no program will ask for."""
+    return {**values, **oracle.hyperparameters.missing(values)}
 
 
 def _id(trial: Trial, epochs: int | None) -> str:
