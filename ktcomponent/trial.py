@@ -54,7 +54,7 @@ class Trial:
         unused: Hyperparameters with a value that its program never asked for.
         stopped: The rung at which the stopping rule ended its training, in steps; None where it didn't.
         why: Why the oracle chose its values, None where it doesn't say. `how` is "initial", "earlier" (the
-            best of an earlier study), "promoted" (the model of the trial `trial_id` goes on), "random", "exploit" (the
+            best of an earlier study), "promoted" (the model of the trial `trial_id` goes on), "random", "grid", "exploit" (the
             model expects it to be better than the best) or "explore" (it may be, since little is known there); with the
             latter two, in units of the score, the model's `mean` and `deviation` and the `expected_improvement` on
             the best, and `feasible`, the probability that it doesn't fail, where trials have failed.

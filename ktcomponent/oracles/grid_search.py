@@ -65,12 +65,12 @@ class GridSearchOracle(Oracle):
         if not walked:
             values = passing(grid.first())
             if values is not None:
-                return {"status": RUNNING, "values": values}
+                return {"status": RUNNING, "values": values, "why": {"how": "grid"}}
         # The newest trial first: while nothing new is discovered, what follows it is the next one.
         for trial in reversed(walked):
             values = passing(grid.after(trial.hyperparameters.values))
             if values is not None and not self._duplicate(values):
-                return {"status": RUNNING, "values": values}
+                return {"status": RUNNING, "values": values, "why": {"how": "grid"}}
         return {"status": IDLE if self._unfinished() else STOPPED}
 
     def planned_trials(self) -> int | None:

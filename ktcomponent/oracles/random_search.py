@@ -51,4 +51,6 @@ class RandomSearchOracle(Oracle):
     def populate_space(self, trial_id: str) -> Proposal:
         del trial_id
         values = self._random_values()
-        return {"status": STOPPED if values is None else RUNNING, "values": values}
+        if values is None:
+            return {"status": STOPPED, "values": None}
+        return {"status": RUNNING, "values": values, "why": {"how": "random"}}
