@@ -13,6 +13,8 @@ from ktcomponent.oracles.random_numbers import entropy
 
 Array = npt.NDArray[np.float64]
 
+MOST_SPREAD = 16
+"""So many first points keep their distance: those of two batches of eight."""
 SWAPS, MOST_SWAPPED = 300, 100
 """So many swaps of two positions are tried to spread a design, if it has no more points than that."""
 
@@ -22,7 +24,7 @@ def initial_point(space: ModelSpace, number: int, count: int, seed: int) -> Arra
 
     Trial 0 has the defaults that the user chose, the first value of categories, and the middle of every other domain.
     The others are Latin hypercubes, one after the other if there is need of more than `count`; the closest points of the
-    first are far apart: M. D. Morris, T. J. Mitchell, "Exploratory designs for computational experiments", Journal of Statistical
+    first of them are far apart: M. D. Morris, T. J. Mitchell, "Exploratory designs for computational experiments", Journal of Statistical
     Planning and Inference 43 (1995). (`scipy.stats.qmc` has such designs too, but its import takes longer than all else
     that a batch adds.)
 
@@ -46,8 +48,8 @@ def _design(size: int, dimensions: int, seed: int, number: int) -> Array:
     rng = np.random.default_rng((seed, 7, number))
     parts = rng.permuted(np.tile(np.arange(size), (dimensions, 1)), axis=1).T
     points = (parts + rng.random((size, dimensions))) / size
-    # Points that keep their distance leave the corners empty, so only those of the first design do.
-    if number > 0 or not 2 <= size <= MOST_SWAPPED:
+    # Points that keep their distance leave the corners empty, so only the first ones do.
+    if number * size >= MOST_SPREAD or not 2 <= size <= MOST_SWAPPED:
         return points
     crowding = _crowding(points)
     for _ in range(SWAPS):
