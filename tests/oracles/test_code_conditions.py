@@ -82,6 +82,14 @@ def test_what_trials_contradict_or_hardly_show_is_not_taken_for_a_condition():
     assert conditions(*completed(layers, {"layers": 1}, {"layers": 4}))["units_3"] == []
 
 
+def test_a_parent_whose_domain_has_changed_explains_nothing():
+    _, trials = completed(layers, *[{"layers": n} for n in (1, 4, 2, 3, 1, 4)])
+    narrower = HyperParameters()
+    narrower.Int("layers", 1, 3)
+    narrower.Int("units_3", 16, 128)
+    assert conditions(narrower, trials)["units_3"] == []
+
+
 def test_what_is_read_without_being_declared_is_used():
     hp = HyperParameters()
     hp.Int("layers", 1, 4)

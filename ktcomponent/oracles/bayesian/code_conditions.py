@@ -89,12 +89,15 @@ def _explained(parent: HyperParameter, name: str, trials: Sequence[Trial]) -> tu
         return None
     legal = list(parent.legal_values or ())
     if not _is_ordered(parent):
-        return count - len(seen), Parent(parent.name, [v for v in legal if v not in without])
-    if max(without) < min(used):
-        return count - 2, Parent(parent.name, [v for v in legal if v > max(without)])
-    if min(without) > max(used):
-        return count - 2, Parent(parent.name, [v for v in legal if v < min(without)])
-    return None
+        evidence, active = count - len(seen), [v for v in legal if v not in without]
+    elif max(without) < min(used):
+        evidence, active = count - 2, [v for v in legal if v > max(without)]
+    elif min(without) > max(used):
+        evidence, active = count - 2, [v for v in legal if v < min(without)]
+    else:
+        return None
+    # There are none where the parent's domain was another one when the trials ran.
+    return (evidence, Parent(parent.name, active)) if active else None
 
 
 def _is_ordered(hp: HyperParameter) -> bool:
