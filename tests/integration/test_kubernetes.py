@@ -95,7 +95,7 @@ def batch_pod(cluster, run):
 
 # Where an event comes before the scheduler has read of the deferral, Airflow retries the task (apache/airflow#66374 and
 # #72716): `SETTLE_S` makes that rare, a machine may still be slower.
-@pytest.mark.parametrize(("name", "most_tries"), [("evicted", 2), ("evicted, deferred", 4), ("node gone", 4)])
+@pytest.mark.parametrize(("name", "most_tries"), [("evicted", 2), ("evicted, deferred", 3), ("node gone", 3)])
 def test_a_preempted_pod_is_retried_and_nothing_is_lost(runs, name, most_tries):
     run = runs[name]
     assert run.wait() == "success", run.story()
@@ -122,7 +122,7 @@ def test_a_deferred_task_that_is_out_of_time_gives_its_trial_back(runs):
     assert "received SIGTERM" in log
 
 
-@pytest.mark.parametrize(("name", "most_tries"), [("no image", 1), ("no image, deferred", 3)])
+@pytest.mark.parametrize(("name", "most_tries"), [("no image", 1), ("no image, deferred", 2)])
 def test_an_image_that_is_not_there_fails_with_tries_left(runs, name, most_tries):
     run = runs[name]
     assert run.wait() == "failed", run.story()

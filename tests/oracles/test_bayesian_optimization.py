@@ -9,10 +9,12 @@ import time
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from ktcomponent.errors import ConfigurationError
 from ktcomponent.hyperparameters import HyperParameters
-from ktcomponent.oracles import BayesianOptimizationOracle, RandomSearchOracle
+from ktcomponent.oracles import BayesianOptimizationOracle, GridSearchOracle, RandomSearchOracle
+from ktcomponent.oracles.bayesian.threads import one_thread
 from tests.oracles.searching import end, nothing, run
 
 
@@ -150,6 +152,16 @@ def test_what_another_worker_began_meanwhile_counts_in_the_next_proposal():
     assert apart[2:] == [0.0, 0.0]
 
 
+def test_a_proposal_computes_on_one_thread():
+    def threads():
+        return {lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"}
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        with one_thread():
+            assert threads() == {1}
+        assert threads() == {2}
+
+
 def test_trials_that_run_side_by_side_are_spread():
     closest = []
     for seed in range(5):
@@ -172,6 +184,13 @@ def test_beta_governs_how_much_it_explores():
         return float(np.std([v["x"] for v in values]))
 
     assert spread(0.01) < spread(20.0)
+
+
+@pytest.mark.parametrize(("oracle", "how"), [(RandomSearchOracle, "random"), (GridSearchOracle, "grid")])
+def test_oracles_without_a_model_say_why_too(oracle, how):
+    made = oracle("loss", max_trials=5, seed=1)
+    run(made, declare_branin)
+    assert [t.why for t in made.trials.values()] == [{"how": how}] * 5
 
 
 def test_every_proposal_says_why():

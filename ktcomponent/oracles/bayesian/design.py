@@ -24,9 +24,9 @@ def initial_point(space: ModelSpace, number: int, count: int, seed: int) -> Arra
 
     Trial 0 has the defaults that the user chose, the first value of categories, and the middle of every other domain.
     The others are Latin hypercubes, one after the other if there is need of more than `count`; the closest points of the
-    first of them are far apart: M. D. Morris, T. J. Mitchell, "Exploratory designs for computational experiments", Journal of Statistical
-    Planning and Inference 43 (1995). (`scipy.stats.qmc` has such designs too, but its import takes longer than all else
-    that a batch adds.)
+    first of them are far apart: M. D. Morris, T. J. Mitchell, "Exploratory designs for computational experiments", Journal
+    of Statistical Planning and Inference 43 (1995). (`scipy.stats.qmc` has such designs too, but its import takes longer
+    than all else that a batch adds.)
 
     Args:
         space: The search space as arrays.
