@@ -2,7 +2,7 @@
 
     python -m benchmarks.search_quality.early_stopping
 
-On trainings replayed from the table of curves.
+On trainings replayed from a table of curves.
 """
 
 from __future__ import annotations
@@ -12,36 +12,47 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.search_quality.curves import TABLES
 from benchmarks.search_quality.multi_fidelity import made
 from benchmarks.search_quality.replay import Table, run
+from ktcomponent.oracles.stopping import RULES
 
 ORACLES = {"random": "RandomSearchOracle", "bayesian": "BayesianOptimizationOracle"}
+
+
+def error(values: np.ndarray) -> float:
+    """The standard error of their mean."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--set", choices=list(TABLES), default="reported")
+    parser.add_argument("--searches", default=",".join(ORACLES))
+    parser.add_argument("--rules", default=",".join(RULES), help="compared with none")
     options = parser.parse_args()
-    table = Table()
-    print(f"{len(table.losses)} configurations, {options.trials} trials, {options.seeds} seeds")
+    print(f"{len(Table(options.set).losses)} configurations, {options.trials} trials, {options.seeds} seeds")
     print(
-        "| search | rule | epochs | best loss | difference to none | standard error |\n|---|---|---|---|---|---|"
+        "| search | rule | epochs | best loss | standard error | difference to none | standard error |\n"
+        "|---|---|---|---|---|---|---|"
     )
-    for name, oracle in ORACLES.items():
+    for name in options.searches.split(","):
         without: list[dict[str, Any]] = []
-        for rule in (None, "median", "asha", "curve"):
-            found = [
-                run(made("ktcomponent", oracle, s, max_trials=options.trials, stopping=rule), Table())
-                for s in range(options.seeds)
-            ]
+        for rule in (None, *options.rules.split(",")):
+            found = []
+            for seed in range(options.seeds):
+                table = Table(options.set)
+                arguments = {"max_trials": options.trials, "stopping": rule}
+                found.append(run(made("ktcomponent", ORACLES[name], table, seed, **arguments), table))
             without = without or found
             part = sum(r["epochs"] for r in found) / sum(r["epochs"] for r in without)
             off = np.array([a["reached"] - b["reached"] for a, b in zip(found, without, strict=True)])
             best = np.array([r["reached"] for r in found])
-            error = np.std([r["reached"] for r in without], ddof=1) / np.sqrt(len(off))
             print(
-                f"| {name} | {rule} | {part:.0%} | {best.mean():.4f} | {off.mean():+.4f} | {error:.4f} |",
+                f"| {name} | {rule} | {part:.0%} | {best.mean():.4f} | {error(best):.4f} "
+                f"| {off.mean():+.4f} | {error(off):.4f} |",
                 flush=True,
             )
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.search_quality.multi_fidelity --systems keras-tuner,random,hyperband,asha
 
-On trainings replayed from the table of curves. `keras-tuner` needs keras-tuner in the environment.
+On trainings replayed from a table of curves. `keras-tuner` needs keras-tuner in the environment.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import argparse
 import importlib
 import math
 import tempfile
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from benchmarks.search_quality.curves import EPOCHS, SPACE
+from benchmarks.search_quality.curves import EPOCHS, TABLES
 from benchmarks.search_quality.replay import Table, run
 from benchmarks.search_quality.space import declare
 
@@ -24,10 +23,11 @@ MOST = 20_000
 """A search that hasn't found one after so many epochs counts with as many."""
 
 
-def made(package: str, name: str, seed: int, **arguments: Any) -> Any:
+def made(package: str, name: str, table: Table, seed: int, **arguments: Any) -> Any:
+    """An oracle of a package, for the space of a table."""
     module = importlib.import_module(package)
     hp = module.HyperParameters()
-    declare(SPACE, hp)
+    declare(table.space, hp)
     oracle = getattr(importlib.import_module(f"{package}.oracles"), name)(
         objective=module.Objective("loss", "min"), hyperparameters=hp, seed=seed, **arguments
     )
@@ -37,29 +37,23 @@ def made(package: str, name: str, seed: int, **arguments: Any) -> Any:
     return oracle
 
 
-SYSTEMS: dict[str, Callable[[int], Any]] = {
-    "keras-tuner": lambda seed: made(
-        "keras_tuner", "HyperbandOracle", seed, max_epochs=EPOCHS, hyperband_iterations=100
-    ),
-    "random": lambda seed: made("ktcomponent", "RandomSearchOracle", seed, max_trials=None),
-    "bayesian": lambda seed: made("ktcomponent", "BayesianOptimizationOracle", seed, max_trials=None),
-    "hyperband": lambda seed: made(
+SYSTEMS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "keras-tuner": ("keras_tuner", "HyperbandOracle", {"max_epochs": EPOCHS, "hyperband_iterations": 100}),
+    "random": ("ktcomponent", "RandomSearchOracle", {"max_trials": None}),
+    "bayesian": ("ktcomponent", "BayesianOptimizationOracle", {"max_trials": None}),
+    "hyperband": (
         "ktcomponent",
         "HyperbandOracle",
-        seed,
-        max_epochs=EPOCHS,
-        hyperband_iterations=None,
-        sampler="bayesian",
+        {"max_epochs": EPOCHS, "hyperband_iterations": None, "sampler": "bayesian"},
     ),
-    "asha": lambda seed: made("ktcomponent", "AshaOracle", seed, max_epochs=EPOCHS, max_configurations=None),
-    "bayesian-curve": lambda seed: made(
+    "asha": ("ktcomponent", "AshaOracle", {"max_epochs": EPOCHS, "max_configurations": None}),
+    "bayesian-curve": (
         "ktcomponent",
         "BayesianOptimizationOracle",
-        seed,
-        max_trials=None,
-        stopping={"rule": "curve", "max_steps": EPOCHS},
+        {"max_trials": None, "stopping": {"rule": "curve", "max_steps": EPOCHS}},
     ),
 }
+"""Package, oracle, and its arguments."""
 
 
 def main() -> None:
@@ -67,8 +61,9 @@ def main() -> None:
     parser.add_argument("--systems", default="random,bayesian,hyperband,asha")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--lanes", type=int, default=1)
+    parser.add_argument("--set", choices=list(TABLES), default="reported")
     options = parser.parse_args()
-    table = Table()
+    table = Table(options.set)
     goal = table.good()
     print(
         f"{len(table.losses)} configurations; the best 1% get at most {goal:.4f} wrong; {options.lanes} lanes"
@@ -76,9 +71,11 @@ def main() -> None:
     print("| | epochs (geometric mean) | least | most | never | lanes busy |\n|---|---|---|---|---|---|")
     for name in options.systems.split(","):
         found = []
+        package, oracle_name, arguments = SYSTEMS[name]
         for seed in range(options.seeds):
-            oracle = SYSTEMS[name](seed)
-            found.append(run(oracle, Table(), options.lanes, 0.2, lambda best, n: best <= goal or n >= MOST))
+            table = Table(options.set)
+            oracle = made(package, oracle_name, table, seed, **arguments)
+            found.append(run(oracle, table, options.lanes, 0.2, lambda best, n: best <= goal or n >= MOST))
         epochs = [r["epochs"] for r in found]
         never = sum(r["best"] > goal for r in found)
         mean = math.exp(np.mean(np.log(epochs)))

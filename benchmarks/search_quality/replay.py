@@ -5,48 +5,56 @@ from __future__ import annotations
 import heapq
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.search_quality.curves import EPOCHS, SPACE, TABLE
+from benchmarks.search_quality.curves import EPOCHS, TABLES
 from benchmarks.search_quality.space import declare
 
 
 class Table:
-    """The trainings of the table, for one search.
+    """The trainings of a table, for one search.
+
+    Args:
+        name: Of which: "reported" or "development".
 
     Attributes:
+        space: The search space.
         losses: What each training has reached after each epoch, as the part of images that it gets wrong; an array (n, epochs).
         best: The losses after all epochs, least first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "reported") -> None:
         from ktcomponent.hyperparameters import HyperParameters
         from ktcomponent.oracles.bayesian.model_space import ModelSpace
 
-        rows = [json.loads(line) for line in TABLE.read_text().splitlines()]
+        rows = [json.loads(line) for line in TABLES[name].path.read_text().splitlines()]
         wrong = 1.0 - np.array([row["val_accuracy"] for row in rows])
         self.losses = np.minimum.accumulate(wrong, axis=1)
         self.best = np.sort(self.losses[:, -1])
         hp = HyperParameters()
-        declare(SPACE, hp)
-        self._space = ModelSpace(hp)
+        self.space = TABLES[name].space
+        declare(self.space, hp)
+        self._model_space = ModelSpace(hp)
         self._row_of: dict[str, int] = {}
-        self._features = self._space.features(self._space.encode([row["values"] for row in rows]))
+        self._features = self._features_of([row["values"] for row in rows])
 
     def curve(self, values: Mapping[str, Any]) -> np.ndarray:
         """What a configuration's training reaches after each epoch."""
-        known = {d.name: values[d.name] for d in SPACE if d.is_active(values)}
+        known = {d.name: values[d.name] for d in self.space if d.is_active(values)}
         key = json.dumps(known, sort_keys=True)
         if key not in self._row_of:
-            away = ((self._features - self._space.features(self._space.encode([known]))) ** 2).sum(axis=1)
+            away = ((self._features - self._features_of([known])) ** 2).sum(axis=1)
             taken = list(self._row_of.values())
             if len(set(taken)) < len(away):
                 away[taken] = np.inf
             self._row_of[key] = int(np.argmin(away))
         return np.asarray(self.losses[self._row_of[key]])
+
+    def _features_of(self, values: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        return self._model_space.features(self._model_space.encode(values))
 
     def good(self, part: float = 0.01) -> float:
         """The loss that the best part of all configurations reaches."""

@@ -13,6 +13,7 @@ from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.oracles.proposal import RUNNING, STOPPED, Proposal
 
 if TYPE_CHECKING:
+    from ktcomponent.oracles.bayesian.fidelity import Fidelity
     from ktcomponent.oracles.bayesian.sampler import Sampler
 
 ACQUISITIONS = ("log_ei", "ucb")
@@ -112,4 +113,14 @@ class BayesianOptimizationOracle(Warmed, Oracle):
         from ktcomponent.oracles.bayesian.sampler import Sampler
 
         beta = self.beta if self.acquisition == "ucb" else None
-        return Sampler(self.num_initial_points, self.alpha, beta, earlier=self.earlier or ())
+        return Sampler(self.num_initial_points, self.alpha, beta, self._fidelity(), self.earlier or ())
+
+    def _fidelity(self) -> Fidelity | None:
+        """How far trainings went, once a stopping rule has ended one: its score doesn't tell what it would have come to."""
+        from ktcomponent.oracles.bayesian.fidelity import UntilStopped
+
+        if self.stopping is None or all(trial.stopped is None for trial in self.trials.values()):
+            return None
+        # How long a full training is nobody says; it is thought to end at the rung that follows the last one seen.
+        longest = max(rung for trial in self.trials.values() for rung in trial.rungs)
+        return UntilStopped(self.stopping.following(longest))

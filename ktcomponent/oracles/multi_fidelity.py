@@ -105,23 +105,13 @@ class MultiFidelityOracle(Warmed, Oracle):
         return sorted(able, key=lambda t: (sign * (t.score or 0.0), t.number or 0))
 
     def _new_sampler(self) -> Sampler:
-        from ktcomponent.oracles.bayesian.fidelity import Fidelity
+        from ktcomponent.oracles.bayesian.fidelity import InRounds
         from ktcomponent.oracles.bayesian.sampler import Sampler
 
-        fidelity = Fidelity(self.max_epochs, self._reached, self._planned, self._configuration)
-        return Sampler(fidelity=fidelity, earlier=self.earlier or ())
-
-    def _planned(self, trial: Trial) -> int:
-        return min(int(trial.hyperparameters.values.get("tuner/epochs", self.max_epochs)), self.max_epochs)
+        return Sampler(fidelity=InRounds(self.max_epochs, self._configuration), earlier=self.earlier or ())
 
     def _configuration(self, trial: Trial) -> str:
         return self._compute_values_hash(self._tuned(trial.hyperparameters.values))
-
-    def _reached(self, trial: Trial) -> dict[int, float]:
-        """What a completed trial had reached after how many epochs."""
-        ended = min(trial.stopped or self._planned(trial), self.max_epochs)
-        reached = {n: value for n, value in trial.rungs.items() if n < ended and math.isfinite(value)}
-        return {**reached, ended: trial.score or 0.0}
 
     def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
         # A trial that goes on with another one's model has that one's values.

@@ -8,9 +8,10 @@ knows it: a study takes one commit a rung, not one an epoch.
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from ktcomponent.errors import ConfigurationError
@@ -52,11 +53,19 @@ class StoppingRule:
 
     def rung(self, steps: int) -> int | None:
         """The last rung at or before so many steps, as its number of steps; None before the first."""
-        rung, following = None, float(self.min_steps)
-        while math.ceil(following - 1e-9) <= steps:
-            rung = math.ceil(following - 1e-9)
-            following = max(following * self.factor, rung + 1)
-        return rung
+        passed = list(itertools.takewhile(lambda rung: rung <= steps, self._rungs()))
+        return passed[-1] if passed else None
+
+    def following(self, steps: int) -> int:
+        """The first rung after so many steps."""
+        return next(rung for rung in self._rungs() if rung > steps)
+
+    def _rungs(self) -> Iterator[int]:
+        steps = float(self.min_steps)
+        while True:
+            rung = math.ceil(steps - 1e-9)
+            yield rung
+            steps = max(steps * self.factor, rung + 1)
 
     def is_hopeless(self, curve: Curve, others: Sequence[Curve]) -> bool:
         """Whether a training ends at the last rung that it has come to.

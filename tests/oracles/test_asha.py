@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from ktcomponent.errors import ConfigurationError
 from ktcomponent.oracles import AshaOracle, HyperbandOracle
-from ktcomponent.oracles.bayesian.fidelity import Fidelity
 from ktcomponent.oracles.registry import class_name, create_oracle
 from tests.oracles.searching import end, nothing, run
 
@@ -240,17 +239,6 @@ def test_a_model_over_epochs_finds_better_configurations_than_chance(name):
         found[sampler] = statistics.median(min(t.score for t in each if full(t)) for each in trials)
     least = 0.1 + 2.0 * 27**-0.5
     assert found["bayesian"] - least < 0.3 * (found["random"] - least)
-
-
-def test_scores_are_lifted_by_what_the_same_configurations_gained():
-    oracle = asha(max_configurations=None)
-    for value in (4.0, 5.0, 6.0, 1.0, 7.0, 8.0, 9.0, 3.0):  # the fourth and eighth go on from 4.0 and 5.0
-        end(oracle, oracle.create_trial("t"), value)
-    fidelity = Fidelity(9, oracle._reached, oracle._planned, oracle._configuration)
-    told = [(t, e, s) for t in oracle.trials.values() for e, s in fidelity.reached(t).items()]
-    # Nothing is known of what the last rung gains; from the first to the second it was 3 and 2.
-    assert fidelity.lifted(told) == [1.5, 2.5, 3.5, 1.0, 4.5, 5.5, 6.5, 3.0]
-    assert [fidelity.position(n) for n in (0, 1, 3, 9, 20)] == pytest.approx([0, 0, 0.5, 1, 1])
 
 
 @pytest.mark.parametrize("name", MODELLED)

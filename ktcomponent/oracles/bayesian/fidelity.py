@@ -7,50 +7,103 @@ import itertools
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from ktcomponent.trial import Trial
 
 FIDELITY = "tuner/fidelity"
-"""A hyperparameter of the model alone: how far a training went, from 0 to 1 on a logarithmic scale of epochs."""
+"""A hyperparameter of the model alone: how far a training went, from 0 to 1 on a logarithmic scale of steps."""
+
+LEAST_KNOWN, MOST_KNOWN = 5, 100
+"""A line is less steep than a common gain only where so many trainings say so; so many of them are asked at most."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Fidelity:
-    """How far trainings go, where some go further than others.
+    """How far trainings go, where some go further than others; two that compare equal say the same.
 
     Attributes:
-        most: The epochs of a full training.
-        reached: What a completed trial had reached after how many epochs; its score at the last of them.
-        planned: Until which epoch a trial trains.
-        configuration: What trials that go on with each other's models have in common.
+        most: The steps of a full training; mostly epochs.
     """
 
     most: int
-    reached: Callable[[Trial], Mapping[int, float]]
-    planned: Callable[[Trial], int]
-    configuration: Callable[[Trial], str]
+
+    def planned(self, trial: Trial) -> int:
+        """Until which step a trial trains."""
+        raise NotImplementedError
+
+    def configuration(self, trial: Trial) -> str:
+        """What trials that go on with each other's models have in common."""
+        raise NotImplementedError
+
+    def reached(self, trial: Trial) -> dict[int, float]:
+        """What a completed trial had reached after how many steps; its score at the last of them."""
+        ended = min(trial.stopped or self.planned(trial), self.most)
+        reached = {n: value for n, value in trial.rungs.items() if n < ended and math.isfinite(value)}
+        return {**reached, ended: trial.score or 0.0}
 
     def position(self, epochs: int) -> float:
-        """Of a number of epochs: 1 for a full training."""
+        """Of a number of steps: 1 for a full training."""
         return 1.0 if self.most <= 1 else math.log(min(max(epochs, 1), self.most)) / math.log(self.most)
 
     def lifted(self, told: Sequence[tuple[Trial, int, float]]) -> list[float]:
-        """Scores as they would be after a full training, if all gained as much as most of those that went on.
+        """Scores as they would be after a full training, if all went on as most of those did that went on.
 
-        Only the same configuration is compared with itself, so it doesn't matter that the better ones go on. What is left to
-        the model is in which of them gain more than others.
+        Only the same configuration is compared with itself, so it doesn't matter that the better ones go on. How a score after
+        so many steps follows from that at the level before is a line through what is known of both (H. Theil 1950,
+        P. K. Sen 1968: the median of slopes between pairs), at most as steep as a common gain: trainings that are far apart
+        in the beginning come closer to each other. What is left to the model is in which of them gain more than others.
 
         Args:
-            told: Trials, epochs, and the scores they had reached by then.
+            told: Trials, steps, and the scores they had reached by then.
         """
         curves: dict[str, dict[int, float]] = defaultdict(dict)
-        for trial, epochs, score in told:
-            curves[self.configuration(trial)][epochs] = score
-        levels = sorted({epochs for _, epochs, _ in told} | {self.most})
-        lift, lifts = 0.0, {self.most: 0.0}
+        for trial, steps, score in told:
+            curves[self.configuration(trial)][steps] = score
+        levels = sorted({steps for _, steps, _ in told} | {self.most})
+        slope, lift = 1.0, 0.0
+        lines = {self.most: (slope, lift)}
         for low, high in reversed(list(itertools.pairwise(levels))):
-            gains = [curve[high] - curve[low] for curve in curves.values() if low in curve and high in curve]
-            lift += statistics.median(gains) if gains else 0.0
-            lifts[low] = lift
-        return [score + lifts[epochs] for _, epochs, score in told]
+            known = [(curve[low], curve[high]) for curve in curves.values() if low in curve and high in curve]
+            steepness, gain = _line(known)
+            slope, lift = slope * steepness, slope * gain + lift
+            lines[low] = slope, lift
+        return [lines[steps][0] * score + lines[steps][1] for _, steps, score in told]
+
+
+class UntilStopped(Fidelity):
+    """Of trials that all are full trainings, but for those that a stopping rule ended."""
+
+    def planned(self, trial: Trial) -> int:
+        del trial
+        return self.most
+
+    def configuration(self, trial: Trial) -> str:
+        return trial.trial_id
+
+
+@dataclasses.dataclass(frozen=True)
+class InRounds(Fidelity):
+    """Of trials that train from one epoch to another, as those of a `MultiFidelityOracle`.
+
+    Attributes:
+        of: What trials that go on with each other's models have in common.
+    """
+
+    of: Callable[[Trial], str]
+
+    def planned(self, trial: Trial) -> int:
+        return min(int(trial.hyperparameters.values.get("tuner/epochs", self.most)), self.most)
+
+    def configuration(self, trial: Trial) -> str:
+        return self.of(trial)
+
+
+def _line(known: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Slope, from 0 to 1, and height at 0 of a line through points; of slope 1 where they are too few to tell."""
+    slope = 1.0
+    if len(known) >= LEAST_KNOWN:
+        some = itertools.combinations(known[:: math.ceil(len(known) / MOST_KNOWN)], 2)
+        rises = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in some if x1 != x2]
+        slope = min(max(statistics.median(rises), 0.0), 1.0) if rises else 1.0
+    return slope, statistics.median(y - slope * x for x, y in known) if known else 0.0
