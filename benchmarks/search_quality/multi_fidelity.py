@@ -26,6 +26,7 @@ MOST = 20_000
 def made(package: str, name: str, table: Table, seed: int, **arguments: Any) -> Any:
     """An oracle of a package, for the space of a table."""
     module = importlib.import_module(package)
+    seed += package == "keras_tuner"  # to which 0 is no seed
     hp = module.HyperParameters()
     declare(table.space, hp)
     oracle = getattr(importlib.import_module(f"{package}.oracles"), name)(

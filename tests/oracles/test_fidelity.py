@@ -23,20 +23,28 @@ def test_scores_are_lifted_by_what_the_same_configurations_gained():
     assert [fidelity.position(n) for n in (0, 1, 3, 9, 20)] == pytest.approx([0, 0, 0.5, 1, 1])
 
 
-def test_trainings_that_come_closer_to_each_other_are_lifted_by_a_line():
+@pytest.mark.parametrize(("known", "slope"), [(1, 1.0), (10, 0.55), (90, 0.19)])
+def test_trainings_that_come_closer_to_each_other_are_lifted_by_a_line(known, slope):
     told = []
-    for n in range(8):
+    for n in range(100):
         trial = Trial(HyperParameters())
         told.append((trial, 1, 10.0 * n))
-        if n < 5:
-            told += [(trial, 3, 2.0 * n - 1.0), (trial, 9, n - 3.0)]
-    lifted = UntilStopped(9).lifted(told)
-    ends = [n - 3.0 for n in range(8)]
-    assert lifted == pytest.approx([end for n, end in enumerate(ends) for _ in range(3 if n < 5 else 1)])
-    # Where trainings drift apart it is a common gain: what they reach first can't tell which way they will go.
-    apart = [(Trial(HyperParameters()), 1, n / 10.0) for n in range(6)]
-    apart += [(trial, 9, float(n)) for n, (trial, _, _) in enumerate(apart[:5])]
-    assert UntilStopped(9).lifted(apart)[:6] == pytest.approx([1.8 + n / 10.0 for n in range(6)])
+        if n < known:
+            told.append((trial, 9, n - 3.0))
+    lifted = [
+        score for (_, steps, _), score in zip(told, UntilStopped(9).lifted(told), strict=True) if steps == 1
+    ]
+    # Beside a common gain that weighs as much as ten, so many say that a tenth of what they are apart is left.
+    assert lifted[-1] - lifted[0] == pytest.approx(slope * 990.0)
+    middle = (known - 1) / 2.0
+    assert lifted[0] == pytest.approx(middle - 3.0 - slope * 10.0 * middle)
+
+
+def test_trainings_that_drift_apart_are_lifted_by_a_common_gain():
+    begun = [(Trial(HyperParameters()), 1, n / 10.0) for n in range(6)]
+    ended = [(trial, 9, float(n)) for n, (trial, _, _) in enumerate(begun[:5])]
+    lifted = UntilStopped(9).lifted([*begun, *ended])
+    assert lifted[:6] == pytest.approx([1.8 + n / 10.0 for n in range(6)])
 
 
 STEPS = 16

@@ -14,8 +14,8 @@ from ktcomponent.trial import Trial
 FIDELITY = "tuner/fidelity"
 """A hyperparameter of the model alone: how far a training went, from 0 to 1 on a logarithmic scale of steps."""
 
-LEAST_KNOWN, MOST_KNOWN = 5, 100
-"""A line is less steep than a common gain only where so many trainings say so; so many of them are asked at most."""
+FIRM, MOST_KNOWN = 10, 100
+"""A common gain weighs as much as so many trainings, beside those that say how steep a line is; so many are asked at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Fidelity:
 
         Only the same configuration is compared with itself, so it doesn't matter that the better ones go on. How a score after
         so many steps follows from that at the level before is a line through what is known of both (H. Theil 1950,
-        P. K. Sen 1968: the median of slopes between pairs), at most as steep as a common gain: trainings that are far apart
-        in the beginning come closer to each other. What is left to the model is in which of them gain more than others.
+        P. K. Sen 1968: the median of slopes between pairs), at most as steep as a common gain, and as steep while few have gone
+        on: trainings that are far apart in the beginning come closer to each other. What is left to the model is in which of them gain more than others.
 
         Args:
             told: Trials, steps, and the scores they had reached by then.
@@ -100,10 +100,11 @@ class InRounds(Fidelity):
 
 
 def _line(known: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Slope, from 0 to 1, and height at 0 of a line through points; of slope 1 where they are too few to tell."""
+    """Slope, from 0 to 1, and height at 0 of a line through points; the nearer to 1, the fewer they are."""
     slope = 1.0
-    if len(known) >= LEAST_KNOWN:
+    if known:
         some = itertools.combinations(known[:: math.ceil(len(known) / MOST_KNOWN)], 2)
         rises = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in some if x1 != x2]
-        slope = min(max(statistics.median(rises), 0.0), 1.0) if rises else 1.0
+        steepness = min(max(statistics.median(rises), 0.0), 1.0) if rises else 1.0
+        slope += (steepness - 1.0) * len(known) / (len(known) + FIRM)
     return slope, statistics.median(y - slope * x for x, y in known) if known else 0.0
