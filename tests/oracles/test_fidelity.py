@@ -17,34 +17,35 @@ def test_scores_are_lifted_by_what_the_same_configurations_gained():
     for value in (4.0, 5.0, 6.0, 1.0, 7.0, 8.0, 9.0, 3.0):  # the fourth and eighth go on from 4.0 and 5.0
         end(oracle, oracle.create_trial("t"), value)
     fidelity = InRounds(9, oracle._configuration)
-    told = [(t, e, s) for t in oracle.trials.values() for e, s in fidelity.reached(t).items()]
     # Nothing is known of what the last rung gains; from the first to the second it was 3 and 2.
-    assert fidelity.lifted(told) == [1.5, 2.5, 3.5, 1.0, 4.5, 5.5, 6.5, 3.0]
+    assert fidelity.lifted(list(oracle.trials.values())) == [1.5, 2.5, 3.5, 1.0, 4.5, 5.5, 6.5, 3.0]
     assert [fidelity.position(n) for n in (0, 1, 3, 9, 20)] == pytest.approx([0, 0, 0.5, 1, 1])
+
+
+def trained(first, last=None):
+    """A trial that had reached this after one step, and this in the end; without it, it was ended after the first."""
+    trial = Trial(HyperParameters())
+    trial.rungs = {1: first}
+    trial.stopped, trial.score = (1, first) if last is None else (None, last)
+    return trial
 
 
 @pytest.mark.parametrize(("known", "slope"), [(1, 1.0), (10, 0.55), (90, 0.19)])
 def test_trainings_that_come_closer_to_each_other_are_lifted_by_a_line(known, slope):
-    told = []
-    for n in range(100):
-        trial = Trial(HyperParameters())
-        told.append((trial, 1, 10.0 * n))
-        if n < known:
-            told.append((trial, 9, n - 3.0))
-    lifted = [
-        score for (_, steps, _), score in zip(told, UntilStopped(9).lifted(told), strict=True) if steps == 1
-    ]
+    lifted = UntilStopped(9).lifted(
+        [trained(10.0 * n, n - 3.0) for n in range(known)] + [trained(10.0 * n) for n in range(10)]
+    )
+    assert lifted[:known] == [n - 3.0 for n in range(known)]
     # Beside a common gain that weighs as much as ten, so many say that a tenth of what they are apart is left.
-    assert lifted[-1] - lifted[0] == pytest.approx(slope * 990.0)
+    ended = lifted[known:]
+    assert ended[-1] - ended[0] == pytest.approx(slope * 90.0)
     middle = (known - 1) / 2.0
-    assert lifted[0] == pytest.approx(middle - 3.0 - slope * 10.0 * middle)
+    assert ended[0] == pytest.approx(middle - 3.0 - slope * 10.0 * middle)
 
 
 def test_trainings_that_drift_apart_are_lifted_by_a_common_gain():
-    begun = [(Trial(HyperParameters()), 1, n / 10.0) for n in range(6)]
-    ended = [(trial, 9, float(n)) for n, (trial, _, _) in enumerate(begun[:5])]
-    lifted = UntilStopped(9).lifted([*begun, *ended])
-    assert lifted[:6] == pytest.approx([1.8 + n / 10.0 for n in range(6)])
+    lifted = UntilStopped(9).lifted([*(trained(n / 10.0, float(n)) for n in range(5)), trained(0.5)])
+    assert lifted[5] == pytest.approx(1.8 + 0.5)
 
 
 STEPS = 16

@@ -36,31 +36,27 @@ class Fidelity:
         """What trials that go on with each other's models have in common."""
         raise NotImplementedError
 
-    def reached(self, trial: Trial) -> dict[int, float]:
-        """What a completed trial had reached after how many steps; its score at the last of them."""
-        ended = min(trial.stopped or self.planned(trial), self.most)
-        reached = {n: value for n, value in trial.rungs.items() if n < ended and math.isfinite(value)}
-        return {**reached, ended: trial.score or 0.0}
+    def ended(self, trial: Trial) -> int:
+        """After how many steps a completed trial ended."""
+        return min(trial.stopped or self.planned(trial), self.most)
 
     def position(self, epochs: int) -> float:
         """Of a number of steps: 1 for a full training."""
         return 1.0 if self.most <= 1 else math.log(min(max(epochs, 1), self.most)) / math.log(self.most)
 
-    def lifted(self, told: Sequence[tuple[Trial, int, float]]) -> list[float]:
-        """Scores as they would be after a full training, if all went on as most of those did that went on.
+    def lifted(self, completed: Sequence[Trial]) -> list[float]:
+        """Scores of trials as they would be after a full training, if all went on as most of those did that went on.
 
         Only the same configuration is compared with itself, so it doesn't matter that the better ones go on. How a score after
         so many steps follows from that at the level before is a line through what is known of both (H. Theil 1950,
         P. K. Sen 1968: the median of slopes between pairs), at most as steep as a common gain, and as steep while few have gone
-        on: trainings that are far apart in the beginning come closer to each other. What is left to the model is in which of them gain more than others.
-
-        Args:
-            told: Trials, steps, and the scores they had reached by then.
+        on: trainings that are far apart in the beginning come closer to each other. What is left to the model is in which
+        of them gain more than others.
         """
         curves: dict[str, dict[int, float]] = defaultdict(dict)
-        for trial, steps, score in told:
-            curves[self.configuration(trial)][steps] = score
-        levels = sorted({steps for _, steps, _ in told} | {self.most})
+        for trial in completed:
+            curves[self.configuration(trial)].update(self._curve(trial))
+        levels = sorted({steps for curve in curves.values() for steps in curve} | {self.most})
         slope, lift = 1.0, 0.0
         lines = {self.most: (slope, lift)}
         for low, high in reversed(list(itertools.pairwise(levels))):
@@ -68,7 +64,14 @@ class Fidelity:
             steepness, gain = _line(known)
             slope, lift = slope * steepness, slope * gain + lift
             lines[low] = slope, lift
-        return [lines[steps][0] * score + lines[steps][1] for _, steps, score in told]
+        ends = [(lines[self.ended(trial)], trial.score or 0.0) for trial in completed]
+        return [slope * score + lift for (slope, lift), score in ends]
+
+    def _curve(self, trial: Trial) -> dict[int, float]:
+        """What a completed trial had reached after how many steps; its score at the last of them."""
+        ended = self.ended(trial)
+        reached = {n: value for n, value in trial.rungs.items() if n < ended and math.isfinite(value)}
+        return {**reached, ended: trial.score or 0.0}
 
 
 class UntilStopped(Fidelity):

@@ -184,9 +184,9 @@ class Sampler:
             rows: list[tuple[Trial, int | None]] = [(t, None) for t in completed]
             told = [t.score or 0.0 for t in completed]
         else:
-            reached = [(t, *row) for t in completed for row in self.fidelity.reached(t).items()]
-            rows = [(t, epochs) for t, epochs, _ in reached]
-            told = self.fidelity.lifted(reached)
+            # Shorter looks at the same training say nothing that its end doesn't, and may contradict it.
+            rows = [(t, self.fidelity.ended(t)) for t in completed]
+            told = self.fidelity.lifted(completed)
         scores = oracle.objective.sign * np.array(told)
         return Evidence(
             Known([_id(*row) for row in rows], self._points(surrogate, rows), scores),
