@@ -3,7 +3,8 @@
     python -m benchmarks.search_quality.curves
 
 goes on where it was, and takes more than an hour on one core. Both tables are committed: `curves.jsonl`, on which
-figures are reported, and `curves_development.jsonl`, on which oracles and rules are developed. Each line has a configuration's values and its validation loss and accuracy after each epoch.
+figures are reported, and `curves_development.jsonl`, on which oracles and rules are developed. Each line has a
+configuration's values and its validation loss and accuracy after each epoch.
 """
 
 from __future__ import annotations
@@ -76,31 +77,32 @@ def spirals() -> tuple[Any, Any]:
     return (x + rng.normal(0.0, 0.03, x.shape)).astype("float32"), y
 
 
-TABLES: dict[str, Curves] = {}
-TABLES["reported"] = Curves(
-    "curves.jsonl",
-    500,
-    [
-        category("kind", "dense", "convolution"),
-        *SHARED,
-        whole("layers", 1, 4, parent=("kind", ("dense",))),
-        whole("filters", 4, 32, log=True, parent=("kind", ("convolution",))),
-        *REGULAR,
-    ],
-    digits,
-)
-TABLES["development"] = Curves(
-    "curves_development.jsonl",
-    200,
-    [
-        category("kind", "dense", "residual"),
-        *SHARED,
-        whole("layers", 1, 4, parent=("kind", ("dense",))),
-        whole("blocks", 1, 3, parent=("kind", ("residual",))),
-        *REGULAR,
-    ],
-    spirals,
-)
+TABLES = {
+    "reported": Curves(
+        "curves.jsonl",
+        500,
+        [
+            category("kind", "dense", "convolution"),
+            *SHARED,
+            whole("layers", 1, 4, parent=("kind", ("dense",))),
+            whole("filters", 4, 32, log=True, parent=("kind", ("convolution",))),
+            *REGULAR,
+        ],
+        digits,
+    ),
+    "development": Curves(
+        "curves_development.jsonl",
+        200,
+        [
+            category("kind", "dense", "residual"),
+            *SHARED,
+            whole("layers", 1, 4, parent=("kind", ("dense",))),
+            whole("blocks", 1, 3, parent=("kind", ("residual",))),
+            *REGULAR,
+        ],
+        spirals,
+    ),
+}
 
 
 def build(values: dict[str, Any], shape: tuple[int, ...]) -> Any:
