@@ -60,7 +60,14 @@ def unit_to_range(u: float, lo: float, hi: float, sampling: str) -> float:
         width = hi - lo if math.isfinite(hi - lo) else sys.float_info.max
         spacing = max(GRID * width, ROUNDING * max(abs(lo), abs(hi)))
     if spacing > 0.0:  # else the range is too narrow for a grid of floating point numbers
-        v = round(v, -math.floor(math.log10(spacing)))
+        digits = -math.floor(math.log10(spacing))
+        v = round(v, digits)
+        # An end that is not on the grid itself: what is closer to it than half of the grid can't be told from it on the way back.
+        half = 0.5 * 10.0**-digits
+        if v - lo < half:
+            return lo
+        if hi - v < half:
+            return hi
     return min(max(v, lo), hi)
 
 

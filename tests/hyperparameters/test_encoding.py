@@ -52,6 +52,7 @@ def test_a_float_with_steps_stays_in_its_bounds_and_comes_back_exactly(hp, unit)
 
 
 @given(floats(with_step=False), units)
+@example(Float("f", 996.9999999999999, 997.9999999999999, sampling="reverse_log"), 5e-324)
 def test_a_continuous_float_stays_in_its_bounds_and_comes_back_exactly(hp, unit):
     for value in (hp.prob_to_value(unit), hp.min_value, hp.max_value):
         assert hp.min_value <= value <= hp.max_value
