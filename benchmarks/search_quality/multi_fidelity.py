@@ -1,8 +1,10 @@
 """Epochs until a search has fully trained one of the best 1% of configurations, and how busy 8 lanes are.
 
     python -m benchmarks.search_quality.multi_fidelity --systems keras-tuner,random,hyperband,asha
+    python -m benchmarks.search_quality.multi_fidelity --set friedman --systems asha-random,asha
 
-On trainings replayed from a table of curves. `keras-tuner` needs keras-tuner in the environment.
+On trainings replayed from a table of curves, or on those of `trainings.py`, on which oracles are developed. `keras-tuner` needs
+keras-tuner in the environment.
 """
 
 from __future__ import annotations
@@ -16,23 +18,30 @@ from typing import Any
 import numpy as np
 
 from benchmarks.search_quality.curves import EPOCHS, TABLES
-from benchmarks.search_quality.replay import Table, run
+from benchmarks.search_quality.replay import Table, Trained, run
 from benchmarks.search_quality.space import declare
+from benchmarks.search_quality.systems import far_apart
+from benchmarks.search_quality.trainings import NAMES, Trainings
 
 MOST = 20_000
 """A search that hasn't found one after so many epochs counts with as many."""
 
 
-def made(package: str, name: str, table: Table, seed: int, **arguments: Any) -> Any:
+def trained(name: str) -> Trained:
+    """The trainings of one search."""
+    return Trainings(name) if name in NAMES else Table(name)
+
+
+def made(package: str, name: str, table: Trained, seed: int, **arguments: Any) -> Any:
     """An oracle of a package, for the space of a table."""
     module = importlib.import_module(package)
-    if package == "keras_tuner":
-        # It draws its n-th value with the seed plus n, so searches with seeds in a row soon fall into step; and 0 is no seed to it.
-        seed = 1 + 1_000_000 * seed
     hp = module.HyperParameters()
     declare(table.space, hp)
     oracle = getattr(importlib.import_module(f"{package}.oracles"), name)(
-        objective=module.Objective("loss", "min"), hyperparameters=hp, seed=seed, **arguments
+        objective=module.Objective("loss", "min"),
+        hyperparameters=hp,
+        seed=far_apart(seed, package),
+        **arguments,
     )
     oracle.verbose = 0
     if hasattr(oracle, "_set_project_dir"):
@@ -50,6 +59,11 @@ SYSTEMS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"max_epochs": EPOCHS, "hyperband_iterations": None, "sampler": "bayesian"},
     ),
     "asha": ("ktcomponent", "AshaOracle", {"max_epochs": EPOCHS, "max_configurations": None}),
+    "asha-random": (
+        "ktcomponent",
+        "AshaOracle",
+        {"max_epochs": EPOCHS, "max_configurations": None, "sampler": "random"},
+    ),
     "bayesian-curve": (
         "ktcomponent",
         "BayesianOptimizationOracle",
@@ -64,21 +78,21 @@ def main() -> None:
     parser.add_argument("--systems", default="random,bayesian,hyperband,asha")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--lanes", type=int, default=1)
-    parser.add_argument("--set", choices=list(TABLES), default="reported")
+    parser.add_argument("--set", choices=[*TABLES, *NAMES], default="reported")
+    parser.add_argument("--most", type=int, default=MOST, help="epochs after which a search is given up")
     options = parser.parse_args()
-    table = Table(options.set)
-    goal = table.good()
-    print(
-        f"{len(table.losses)} configurations; the best 1% get at most {goal:.4f} wrong; {options.lanes} lanes"
-    )
+    goal = trained(options.set).good()
+    print(f"the best 1% of configurations come to at most {goal:.4f}; {options.lanes} lanes")
     print("| | epochs (geometric mean) | least | most | never | lanes busy |\n|---|---|---|---|---|---|")
     for name in options.systems.split(","):
         found = []
         package, oracle_name, arguments = SYSTEMS[name]
         for seed in range(options.seeds):
-            table = Table(options.set)
+            table = trained(options.set)
             oracle = made(package, oracle_name, table, seed, **arguments)
-            found.append(run(oracle, table, options.lanes, 0.2, lambda best, n: best <= goal or n >= MOST))
+            found.append(
+                run(oracle, table, options.lanes, 0.2, lambda best, n: best <= goal or n >= options.most)
+            )
         epochs = [r["epochs"] for r in found]
         never = sum(r["best"] > goal for r in found)
         mean = math.exp(np.mean(np.log(epochs)))

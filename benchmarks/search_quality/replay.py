@@ -6,12 +6,28 @@ import heapq
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from benchmarks.search_quality.curves import EPOCHS, TABLES
-from benchmarks.search_quality.space import declare
+from benchmarks.search_quality.space import Dimension, declare
+
+
+class Trained(Protocol):
+    """What a search needs to know of its trainings.
+
+    Attributes:
+        space: The search space.
+    """
+
+    space: list[Dimension]
+
+    def curve(self, values: Mapping[str, Any]) -> Sequence[float] | np.ndarray:
+        """What a configuration's training reaches after each epoch."""
+
+    def good(self, part: float = 0.01) -> float:
+        """The loss that the best part of all configurations reaches."""
 
 
 class Table:
@@ -63,7 +79,7 @@ class Table:
 
 def run(
     oracle: Any,
-    table: Table,
+    table: Trained,
     lanes: int = 1,
     jitter: float = 0.0,
     until: Callable[[float, int], bool] | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,9 @@ class MultiFidelityOracle(Warmed, Oracle):
     Args:
         max_epochs: How long one model is trained at most.
         factor: By how much each round raises the epochs, and lowers the number of models; at least 2.
-        sampler: Where values of new configurations come from: "random", or "bayesian", a model of all trials, that learns
-            from short trainings what long ones are worth.
+        sampler: Where values of new configurations come from: "random", or "bayesian": by turns a model of all trials, that
+            learns from short trainings what long ones are worth, and at random. What short trainings tell can mislead; what
+            is drawn at random can't (S. Falkner, A. Klein, F. Hutter, "BOHB", ICML 2018, draw a third of them).
         earlier: With the sampler "bayesian", trials of earlier studies: see `BayesianOptimizationOracle`.
         arguments: See `Oracle`.
 
@@ -78,7 +80,7 @@ class MultiFidelityOracle(Warmed, Oracle):
             place: Its values beside the hyperparameters of the space.
         """
         proposal = None
-        if self.sampler == "bayesian" and not self._peeking:
+        if self.sampler == "bayesian" and not self._peeking and not self._is_turn_of_random():
             begun = sum(self._continued(t) is None for t in self.trials.values())
             proposal = self._sampler.propose(self, begun)
         if proposal is None:
@@ -88,6 +90,11 @@ class MultiFidelityOracle(Warmed, Oracle):
             proposal = {"values": values, "why": {"how": "random"}}
         values = {name: v for name, v in (proposal["values"] or {}).items() if not name.startswith("tuner/")}
         return {"status": RUNNING, "values": {**values, **place}, "why": proposal["why"]}
+
+    def _is_turn_of_random(self) -> bool:
+        """Whether the model has proposed more configurations than were drawn at random."""
+        so_far = Counter(trial.why["how"] for trial in self.trials.values() if trial.why)
+        return so_far["exploit"] + so_far["explore"] > so_far["random"]
 
     def _further(self, trial: Trial, place: dict[str, Any]) -> Proposal:
         """The configuration of an ended trial, whose model goes on."""

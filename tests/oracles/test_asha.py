@@ -255,3 +255,11 @@ def test_proposals_follow_from_the_trials_alone_and_say_why(name):
         assert "tuner/fidelity" not in one.hyperparameters.values
         for each, trial in ((oracle, one), (again, other)):
             end(each, trial, 0.5)
+
+
+def test_half_of_the_configurations_after_the_first_are_drawn_at_random():
+    trials = search(MODELLED["asha"]("bayesian", 0), limit=90)
+    hows = [trial.why["how"] for trial in trials if trial.why["how"] in ("explore", "exploit", "random")]
+    by_model = [how != "random" for how in hows]
+    assert len(by_model) > 20
+    assert by_model == [n % 2 == 0 for n in range(len(by_model))]
