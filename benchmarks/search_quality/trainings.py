@@ -93,7 +93,9 @@ class Curve(Sequence[float]):
                     classes = np.unique(self._y)
                     self._model.partial_fit(self._x[:TRAINED], self._y[:TRAINED], classes=classes)
                 told = self._model.predict(self._x[TRAINED:])
-            except ValueError:  # its weights are no finite numbers any more
+            except ValueError as error:
+                if "non-finite" not in str(error):
+                    raise
                 return 1.0
         wrong = np.square(told - self._y[TRAINED:]) if self._is_number else told != self._y[TRAINED:]
         return float(np.nan_to_num(np.minimum(wrong.mean(), 1.0), nan=1.0))
