@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from ktcomponent.oracles.bayesian.sampler import Sampler
 
 SAMPLERS = ("random", "bayesian")
+DRAWN = 50
+"""A model proposes the best of so many configurations drawn at random. What short trainings tell of full ones is not much; the best of
+all would be many times the same one, all but."""
 
 
 class MultiFidelityOracle(Warmed, Oracle):
@@ -33,9 +35,8 @@ class MultiFidelityOracle(Warmed, Oracle):
     Args:
         max_epochs: How long one model is trained at most.
         factor: By how much each round raises the epochs, and lowers the number of models; at least 2.
-        sampler: Where values of new configurations come from: "random", or "bayesian": by turns a model of all trials, that
-            learns from short trainings what long ones are worth, and at random. What short trainings tell can mislead; what
-            is drawn at random can't (S. Falkner, A. Klein, F. Hutter, "BOHB", ICML 2018, draw a third of them).
+        sampler: Where values of new configurations come from: "random", or "bayesian": a model of all trials, that learns from
+            short trainings what long ones are worth, chooses the most promising of 50 random ones.
         earlier: With the sampler "bayesian", trials of earlier studies: see `BayesianOptimizationOracle`.
         arguments: See `Oracle`.
 
@@ -80,7 +81,7 @@ class MultiFidelityOracle(Warmed, Oracle):
             place: Its values beside the hyperparameters of the space.
         """
         proposal = None
-        if self.sampler == "bayesian" and not self._peeking and not self._is_turn_of_random():
+        if self.sampler == "bayesian" and not self._peeking:
             begun = sum(self._continued(t) is None for t in self.trials.values())
             proposal = self._sampler.propose(self, begun)
         if proposal is None:
@@ -90,11 +91,6 @@ class MultiFidelityOracle(Warmed, Oracle):
             proposal = {"values": values, "why": {"how": "random"}}
         values = {name: v for name, v in (proposal["values"] or {}).items() if not name.startswith("tuner/")}
         return {"status": RUNNING, "values": {**values, **place}, "why": proposal["why"]}
-
-    def _is_turn_of_random(self) -> bool:
-        """Whether the model has proposed more configurations than were drawn at random."""
-        so_far = Counter(trial.why["how"] for trial in self.trials.values() if trial.why)
-        return so_far["exploit"] + so_far["explore"] > so_far["random"]
 
     def _further(self, trial: Trial, place: dict[str, Any]) -> Proposal:
         """The configuration of an ended trial, whose model goes on."""
@@ -115,7 +111,8 @@ class MultiFidelityOracle(Warmed, Oracle):
         from ktcomponent.oracles.bayesian.fidelity import InRounds
         from ktcomponent.oracles.bayesian.sampler import Sampler
 
-        return Sampler(fidelity=InRounds(self.max_epochs, self._configuration), earlier=self.earlier or ())
+        fidelity = InRounds(self.max_epochs, self._configuration)
+        return Sampler(fidelity=fidelity, earlier=self.earlier or (), drawn=DRAWN)
 
     def _configuration(self, trial: Trial) -> str:
         return self._compute_values_hash(self._tuned(trial.hyperparameters.values))

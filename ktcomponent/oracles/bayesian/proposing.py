@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ktcomponent.oracles.bayesian.acquisition import log_expected_improvement, lower_confidence_bound
 from ktcomponent.oracles.bayesian.climbing import climb
 from ktcomponent.oracles.bayesian.known import Evidence
-from ktcomponent.oracles.bayesian.model_space import ModelSpace, Values
+from ktcomponent.oracles.bayesian.model_space import ModelSpace, Values, distinct
 from ktcomponent.oracles.bayesian.surrogate import Feasibility, Scores, Surrogate
 
 Array = npt.NDArray[np.float64]
@@ -93,6 +93,7 @@ def propose(
     beta: float | None,
     rng: np.random.Generator,
     is_tried: Callable[[Values], bool],
+    drawn: int | None = None,
 ) -> list[Candidate]:
     """Untried values, the best first, and a few others that are not close to better ones; none if all that were looked
     at were tried.
@@ -103,6 +104,7 @@ def propose(
         beta: See `Worth`.
         rng: Draws.
         is_tried: Whether a trial has such values already.
+        drawn: The best of so many points drawn at random is taken; None to look for the best of all.
     """
     space, completed, failed = surrogate.space, evidence.completed, evidence.failed
     # Two views of the scores by turns: one that trusts differences of scores, and one that trusts their order more.
@@ -115,7 +117,11 @@ def propose(
     )
     # Every failure in a row counts: a search ends when there are too many.
     worth = Worth(space, scores, feasibility, beta, caution=10.0 ** min(evidence.in_a_row, 4))
-    points, _ = climb(space, worth.values, worth.gradient, scores.best, rng)
+    if drawn is None:
+        points, _ = climb(space, worth.values, worth.gradient, scores.best, rng)
+    else:
+        points = distinct(space.legal(rng.random((drawn, space.dimensions))))
+        points = points[np.argsort(-worth.values(points), kind="stable")]
     chosen: list[Array] = []
     candidates: list[Candidate] = []
     known = np.vstack([space.pinned(evidence.ended.points), space.pinned(evidence.pending)])

@@ -64,6 +64,7 @@ class Sampler:
         beta: With a number, the confidence bound is used instead of expected improvement.
         fidelity: How far trainings go, where they differ in it: the model then learns from short ones too.
         earlier: Trials of earlier studies: see `ktcomponent.oracles.earlier`.
+        drawn: The best of so many points drawn at random is proposed; None to look for the best of all.
     """
 
     num_initial_points: int | None = None
@@ -71,6 +72,7 @@ class Sampler:
     beta: float | None = None
     fidelity: Fidelity | None = None
     earlier: Sequence[EarlierStudy] = ()
+    drawn: int | None = None
     _kept: list[_Known] = dataclasses.field(default_factory=list, compare=False)
 
     def propose(self, oracle: Oracle, begun: int) -> Proposal | None:
@@ -128,6 +130,7 @@ class Sampler:
                 self.beta,
                 np.random.default_rng((entropy(oracle.seed), len(oracle.trials))),
                 lambda values: oracle._duplicate(_complete(oracle, values)),
+                self.drawn,
             )
         if not found:
             return None
