@@ -83,7 +83,9 @@ def main() -> None:
     options = parser.parse_args()
     goal = trained(options.set).good()
     print(f"the best 1% of configurations come to at most {goal:.4f}; {options.lanes} lanes")
-    print("| | epochs (geometric mean) | least | most | never | lanes busy |\n|---|---|---|---|---|---|")
+    print(
+        "| | epochs (geometric mean) | error | least | most | never | lanes busy |\n|---|---|---|---|---|---|---|"
+    )
     for name in options.systems.split(","):
         found = []
         package, oracle_name, arguments = SYSTEMS[name]
@@ -95,9 +97,13 @@ def main() -> None:
             )
         epochs = [r["epochs"] for r in found]
         never = sum(r["best"] > goal for r in found)
-        mean = math.exp(np.mean(np.log(epochs)))
+        logs = np.log(epochs)
+        mean, error = math.exp(np.mean(logs)), np.std(logs, ddof=1) / math.sqrt(len(logs))
         busy = np.mean([r["busy"] for r in found])
-        print(f"| {name} | {mean:.0f} | {min(epochs)} | {max(epochs)} | {never} | {busy:.2f} |", flush=True)
+        print(
+            f"| {name} | {mean:.0f} | {error:.0%} | {min(epochs)} | {max(epochs)} | {never} | {busy:.2f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class AshaOracle(MultiFidelityOracle):
         max_configurations: How many configurations are begun at most; None for no limit. It can be raised later. With
             "promotion" there are more trials than that, since each rung is one.
         variant: "promotion" (default) or "stopping".
-        sampler: Where values of new configurations come from: "bayesian" (default), of 50 random ones the one that a model
+        sampler: Where values of new configurations come from: "bayesian" (default), of 200 random ones the one that a model
             of all trials takes for the most promising, or "random".
         seed, hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial,
             max_consecutive_failed_trials, stopping: See `Oracle`.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ktcomponent.oracles.bayesian.sampler import Sampler
 
 SAMPLERS = ("random", "bayesian")
-DRAWN = 50
+DRAWN = 200
 """A model proposes the best of so many configurations drawn at random. What short trainings tell of full ones is not much; the best of
 all would be many times the same one, all but."""
 
@@ -36,7 +36,7 @@ class MultiFidelityOracle(Warmed, Oracle):
         max_epochs: How long one model is trained at most.
         factor: By how much each round raises the epochs, and lowers the number of models; at least 2.
         sampler: Where values of new configurations come from: "random", or "bayesian": a model of all trials, that learns from
-            short trainings what long ones are worth, chooses the most promising of 50 random ones.
+            short trainings what long ones are worth, chooses the most promising of 200 random ones.
         earlier: With the sampler "bayesian", trials of earlier studies: see `BayesianOptimizationOracle`.
         arguments: See `Oracle`.
 
