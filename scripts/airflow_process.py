@@ -156,17 +156,22 @@ class Airflow:
 
     def trigger(self, dag_id: str, timeout: float = 90) -> str:
         """Unpauses a DAG as soon as it is known, and starts a run; returns the run's id."""
-        end = time.monotonic() + timeout
+        path, end = f"/api/v2/dags/{dag_id}", time.monotonic() + timeout
+        self._call_again_until(end, "PATCH", path, {"is_paused": False})
+        run: str = self._call_again_until(end, "POST", f"{path}/dagRuns", {"logical_date": None})[
+            "dag_run_id"
+        ]
+        return run
+
+    def _call_again_until(self, end: float, method: str, path: str, body: dict[str, Any]) -> Any:
+        """Calls until a DAG is known, and until SQLite has its lock: who waits 5 s for another writer is answered 500."""
         while True:
             try:
-                self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
-                break
+                return self.call(method, path, body)
             except urllib.error.HTTPError as error:
-                if error.code != 404 or time.monotonic() > end:
+                if error.code not in (404, 500) or time.monotonic() > end:
                     raise
                 time.sleep(0.5)
-        run: str = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
-        return run
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         state: str = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"]

@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import psutil
 import pytest
@@ -129,3 +131,23 @@ def test_a_run_begins_with_what_the_run_before_it_found(airflow):
     # The first one finds out what the function asks for.
     assert whys == ["random", "earlier", "initial", "earlier"]
     assert "trained to its end" in second.config["chosen"]
+
+
+def test_a_dag_is_asked_for_again_until_it_is_known_and_the_database_is_free(tmp_path):
+    answers, asked = [404, 200, 500, 200], []
+
+    class Api(BaseHTTPRequestHandler):
+        def answer(self):
+            asked.append((self.command, self.path))
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(answers[len(asked) - 1])
+            self.end_headers()
+            self.wfile.write(b'{"dag_run_id": "first"}')
+
+        do_PATCH = do_POST = answer  # noqa: N815 - http.server's names
+
+    with HTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert Airflow(tmp_path, tmp_path, port=server.server_port).trigger("digits") == "first"
+        server.shutdown()
+    assert asked == [("PATCH", "/api/v2/dags/digits")] * 2 + [("POST", "/api/v2/dags/digits/dagRuns")] * 2
