@@ -23,7 +23,8 @@ class AshaOracle(MultiFidelityOracle):
 
     Rung `k` trains until epoch `ceil(max_epochs / factor^(K - k))`, where `K = floor(log_factor(max_epochs / min_epochs))`.
     Whoever asks for a trial gets the best one that is among the best `1 / factor` of those that ended on its rung, to go on
-    to the next one, from the highest rung down; and a new configuration where there is none. When all configurations
+    to the next one, from the highest rung down; and a new configuration where there is none. A rung gives as many places as
+    that, and one more for a trial that is the best of all on it: it need not wait until others have ended. When all configurations
     have been begun, the best one of each rung goes on even where the rung has fewer than `factor` trials, so the search
     ends with a model that was fully trained.
 
@@ -165,18 +166,19 @@ class AshaOracle(MultiFidelityOracle):
         sizes = [self.max_configurations]
         for _ in range(self._top):
             before = sizes[-1]
-            # One more where the best one came when all places were taken.
-            sizes.append(None if before is None else min(self._places(before) + 1, before))
+            # One more for the best one, and one where a better one still came after that.
+            sizes.append(None if before is None else min(self._places(before) + 2, before))
         return sizes
 
     def _promoted(self, rungs: list[list[Trial]]) -> Proposal | None:
-        """The best trial that has a place on the next rung, from the highest rung down."""
+        """The best trial that has a place on the next rung, from the highest rung down; there is one more for the best of all."""
         for number in reversed(range(len(rungs) - 1)):
             ended = [t for t in rungs[number] if has_ended(t)]
             taken = {self._continued(t) for t in rungs[number + 1]}
             places = int(len(ended) / self.factor)
-            able = [t for t in self._ranked(ended)[:places] if t.trial_id not in taken]
-            if able and len(taken) < places:
+            best = self._ranked(ended)[: places if len(taken) < places else min(places, 1)]
+            able = [t for t in best if t.trial_id not in taken]
+            if able and len(taken) <= places:
                 return self._further(able[0], self._place(number, number + 1))
         return None
 

@@ -11,7 +11,7 @@ from typing import Any
 from ktcomponent.objective import Objective
 from ktcomponent.oracles.decision import synchronized
 from ktcomponent.oracles.stopping import StoppingRule, stopping_rule
-from ktcomponent.trial import Trial
+from ktcomponent.trial import Trial, TrialStatus
 
 
 class Judging:
@@ -86,8 +86,18 @@ class Judging:
         if sum(rung in other for other in others) < self._stopping.min_trials:
             return
         curve, *curves = ({n: sign * v for n, v in known.items()} for known in (trial.rungs, *others))
-        if math.isinf(mine) or self._stopping.is_hopeless(curve, curves):
+        if math.isinf(mine) or (not self._has_grace(rung) and self._stopping.is_hopeless(curve, curves)):
             trial.stopped = rung
+
+    def _has_grace(self, rung: int) -> bool:
+        """Whether it is too early to end a training, by how long those were that nothing ended."""
+        assert self._stopping is not None
+        whole = [
+            max(t.rungs)
+            for t in self.trials.values()
+            if t.rungs and t.stopped is None and t.status == TrialStatus.COMPLETED
+        ]
+        return self._stopping.grace > 0.0 and rung < self._stopping.grace * max(whole, default=math.inf)
 
     def _best_so_far(self, trial: Trial) -> float:
         ended = copy.copy(trial)

@@ -109,6 +109,29 @@ def test_a_training_that_is_behind_is_told_to_stop_and_counts_with_what_it_has(s
     assert good.stopped is None
 
 
+@pytest.mark.parametrize(
+    ("rule", "ends_after"), [("median", 8), ({"rule": "median", "grace": 0}, 1), ("asha", 1)]
+)
+def test_what_begins_slowly_has_grace(rule, ends_after):
+    oracle = declare(RandomSearchOracle("loss", max_trials=None, seed=1, stopping=rule))
+    running = [oracle.create_trial(f"t{n}") for n in range(6)]
+    for n, trial in enumerate(running):
+        for epoch in range(50):
+            oracle.update_trial(trial.trial_id, {"loss": n / (epoch + 1)}, step=epoch)
+            if n > 2 and rule == "median":  # of what goes on nobody knows yet how long a training is
+                assert trial.stopped is None
+    for trial in running:
+        end_as_it_is(oracle, trial)
+    assert train(oracle, oracle.create_trial("t"), [9.0] * 50) == ends_after
+
+
+def test_a_diverged_training_has_no_grace():
+    oracle = declare(RandomSearchOracle("loss", max_trials=None, seed=1, stopping="median"))
+    for n in range(5):
+        train(oracle, oracle.create_trial("t"), [float(n)] * 50)
+    assert train(oracle, oracle.create_trial("t"), [float("nan")] * 50) == 1
+
+
 def test_without_a_rule_nothing_is_kept_or_stopped():
     oracle = declare(RandomSearchOracle("loss", max_trials=None, seed=1))
     for n in range(8):
@@ -266,9 +289,9 @@ def test_lanes_judge_each_others_trainings_by_a_commit_a_rung(storage):
     log = Study.open(storage).state.seq - before
     assert log == 1 + 1 + 4 + 1  # takeover, claim, four rungs, finish
     late = b.create_trial("b")
-    assert train(b, late, [2.4] * 8) == 1
+    assert train(b, late, [2.4] * 8) == 2  # of 8 steps the first ends nothing
     a.refresh()
-    assert a.trials[late.trial_id].stopped == 1
+    assert a.trials[late.trial_id].stopped == 2
     assert set(a.trials[trial.trial_id].rungs) == {1, 2, 4, 8}
     assert a.trials[trial.trial_id].metrics.get_history("loss")[0].value == [1.4]
 
