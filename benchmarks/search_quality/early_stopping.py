@@ -2,7 +2,7 @@
 
     python -m benchmarks.search_quality.early_stopping
 
-On trainings replayed from a table of curves.
+On trainings replayed from the table of curves, or on those of `trainings.py` (`--set friedman`), on which rules are developed.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.search_quality.curves import TABLES
-from benchmarks.search_quality.multi_fidelity import made
-from benchmarks.search_quality.replay import Table, run
+from benchmarks.search_quality.multi_fidelity import made, trained
+from benchmarks.search_quality.replay import run
+from benchmarks.search_quality.trainings import NAMES
 from ktcomponent.oracles.stopping import RULES
 
 ORACLES = {"random": "RandomSearchOracle", "bayesian": "BayesianOptimizationOracle"}
@@ -29,11 +29,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--set", choices=list(TABLES), default="reported")
+    parser.add_argument("--set", choices=["reported", *NAMES], default="reported")
     parser.add_argument("--searches", default=",".join(ORACLES))
     parser.add_argument("--rules", default=",".join(RULES), help="compared with none")
     options = parser.parse_args()
-    print(f"{len(Table(options.set).losses)} configurations, {options.trials} trials, {options.seeds} seeds")
+    print(f"{options.set}: {options.trials} trials, {options.seeds} seeds")
     print(
         "| search | rule | epochs | best loss | standard error | difference to none | standard error |\n"
         "|---|---|---|---|---|---|---|"
@@ -43,7 +43,7 @@ def main() -> None:
         for rule in (None, *options.rules.split(",")):
             found = []
             for seed in range(options.seeds):
-                table = Table(options.set)
+                table = trained(options.set)
                 arguments = {"max_trials": options.trials, "stopping": rule}
                 found.append(run(made("ktcomponent", ORACLES[name], table, seed, **arguments), table))
             without = without or found

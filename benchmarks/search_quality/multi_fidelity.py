@@ -3,7 +3,7 @@
     python -m benchmarks.search_quality.multi_fidelity --systems keras-tuner,random,hyperband,asha
     python -m benchmarks.search_quality.multi_fidelity --set friedman --systems asha-random,asha
 
-On trainings replayed from a table of curves, or on those of `trainings.py`, on which oracles are developed. `keras-tuner` needs
+On trainings replayed from the table of curves, or on those of `trainings.py`, on which oracles are developed. `keras-tuner` needs
 keras-tuner in the environment.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.search_quality.curves import EPOCHS, TABLES
+from benchmarks.search_quality.curves import EPOCHS
 from benchmarks.search_quality.replay import Table, Trained, run
 from benchmarks.search_quality.space import declare
 from benchmarks.search_quality.systems import far_apart
@@ -29,7 +29,7 @@ MOST = 20_000
 
 def trained(name: str) -> Trained:
     """The trainings of one search."""
-    return Trainings(name) if name in NAMES else Table(name)
+    return Table() if name == "reported" else Trainings(name)
 
 
 def made(package: str, name: str, table: Trained, seed: int, **arguments: Any) -> Any:
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--systems", default="random,bayesian,hyperband,asha")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--lanes", type=int, default=1)
-    parser.add_argument("--set", choices=[*TABLES, *NAMES], default="reported")
+    parser.add_argument("--set", choices=["reported", *NAMES], default="reported")
     parser.add_argument("--most", type=int, default=MOST, help="epochs after which a search is given up")
     options = parser.parse_args()
     goal = trained(options.set).good()

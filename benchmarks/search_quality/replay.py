@@ -1,4 +1,4 @@
-"""Trainings replayed from the table of curves: a configuration stands for the nearest one of the table that no other stands for."""
+"""Searches whose trainings are replayed from the table of curves, or run while they are asked for."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks.search_quality.curves import EPOCHS, TABLES
-from benchmarks.search_quality.space import Dimension, declare
+from benchmarks.search_quality.curves import EPOCHS, PATH, SPACE
+from benchmarks.search_quality.space import Dimension
 
 
 class Trained(Protocol):
@@ -21,7 +21,7 @@ class Trained(Protocol):
         space: The search space.
     """
 
-    space: list[Dimension]
+    space: Sequence[Dimension]
 
     def curve(self, values: Mapping[str, Any]) -> Sequence[float] | np.ndarray:
         """What a configuration's training reaches after each epoch."""
@@ -31,50 +31,31 @@ class Trained(Protocol):
 
 
 class Table:
-    """The trainings of a table, for one search.
-
-    Args:
-        name: Of which: "reported" or "development".
+    """The trainings of the table.
 
     Attributes:
         space: The search space.
         losses: What each training has reached after each epoch, as the part of images that it gets wrong; an array (n, epochs).
-        best: The losses after all epochs, least first.
     """
 
-    def __init__(self, name: str = "reported") -> None:
-        from ktcomponent.hyperparameters import HyperParameters
-        from ktcomponent.oracles.bayesian.model_space import ModelSpace
-
-        rows = [json.loads(line) for line in TABLES[name].path.read_text().splitlines()]
+    def __init__(self) -> None:
+        rows = [json.loads(line) for line in PATH.read_text().splitlines()]
         wrong = 1.0 - np.array([row["val_accuracy"] for row in rows])
         self.losses = np.minimum.accumulate(wrong, axis=1)
-        self.best = np.sort(self.losses[:, -1])
-        hp = HyperParameters()
-        self.space = TABLES[name].space
-        declare(self.space, hp)
-        self._model_space = ModelSpace(hp)
-        self._row_of: dict[str, int] = {}
-        self._features = self._features_of([row["values"] for row in rows])
+        self.space = SPACE
+        self._row_of = {self._key(row["values"]): n for n, row in enumerate(rows)}
 
     def curve(self, values: Mapping[str, Any]) -> np.ndarray:
-        """What a configuration's training reaches after each epoch."""
-        known = {d.name: values[d.name] for d in self.space if d.is_active(values)}
-        key = json.dumps(known, sort_keys=True)
-        if key not in self._row_of:
-            away = ((self._features - self._features_of([known])) ** 2).sum(axis=1)
-            taken = list(self._row_of.values())
-            if len(set(taken)) < len(away):
-                away[taken] = np.inf
-            self._row_of[key] = int(np.argmin(away))
-        return np.asarray(self.losses[self._row_of[key]])
-
-    def _features_of(self, values: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        return self._model_space.features(self._model_space.encode(values))
+        return np.asarray(self.losses[self._row_of[self._key(values)]])
 
     def good(self, part: float = 0.01) -> float:
-        """The loss that the best part of all configurations reaches."""
-        return float(self.best[max(math.ceil(part * len(self.best)) - 1, 0)])
+        best = np.sort(self.losses[:, -1])
+        return float(best[max(math.ceil(part * len(best)) - 1, 0)])
+
+    def _key(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The values of active hyperparameters; numbers to six digits, since packages differ in the last bit of a grid's."""
+        known = (values[d.name] if d.is_active(values) else None for d in self.space)
+        return tuple(float(f"{v:.6g}") if isinstance(v, float) else v for v in known)
 
 
 def run(

@@ -16,6 +16,7 @@ class Dimension:
         low, high: Bounds of a number.
         whole: Whether it is an integer.
         log: Whether its scale is logarithmic.
+        step: Where its values are a grid, how far apart they are; on a logarithmic scale, by what factor.
         choices: The values of a category; then there are no bounds.
         parent: It is active while the category named first has one of these values.
     """
@@ -25,6 +26,7 @@ class Dimension:
     high: float = 1.0
     whole: bool = False
     log: bool = False
+    step: float | None = None
     choices: tuple[str, ...] = ()
     parent: tuple[str, tuple[str, ...]] | None = None
 
@@ -32,12 +34,16 @@ class Dimension:
         return self.parent is None or values.get(self.parent[0]) in self.parent[1]
 
 
-def real(name: str, low: float, high: float, log: bool = False, parent: Any = None) -> Dimension:
-    return Dimension(name, low, high, log=log, parent=parent)
+def real(
+    name: str, low: float, high: float, log: bool = False, step: float | None = None, parent: Any = None
+) -> Dimension:
+    return Dimension(name, low, high, log=log, step=step, parent=parent)
 
 
-def whole(name: str, low: int, high: int, log: bool = False, parent: Any = None) -> Dimension:
-    return Dimension(name, low, high, whole=True, log=log, parent=parent)
+def whole(
+    name: str, low: int, high: int, log: bool = False, step: int | None = None, parent: Any = None
+) -> Dimension:
+    return Dimension(name, low, high, whole=True, log=log, step=step, parent=parent)
 
 
 def category(name: str, *choices: str, parent: Any = None) -> Dimension:
@@ -59,6 +65,8 @@ def _declare_one(dimension: Dimension, hp: Any) -> None:
     if dimension.choices:
         hp.Choice(dimension.name, list(dimension.choices))
     elif dimension.whole:
-        hp.Int(dimension.name, int(dimension.low), int(dimension.high), sampling=sampling)
+        step = dimension.step if dimension.step is None else int(dimension.step)
+        more = {} if step is None else {"step": step}
+        hp.Int(dimension.name, int(dimension.low), int(dimension.high), sampling=sampling, **more)
     else:
-        hp.Float(dimension.name, dimension.low, dimension.high, sampling=sampling)
+        hp.Float(dimension.name, dimension.low, dimension.high, step=dimension.step, sampling=sampling)

@@ -4,9 +4,8 @@
 
 works out what the best of 500 configurations come to, and writes `trainings.json`.
 
-In a table of curves a configuration stands for the nearest row, so beside a row everything is that row, and what a
-model of the space would make of small differences can't be seen. These are trained as they are asked for: scikit-learn's
-networks, an epoch in a few milliseconds.
+Of continuous spaces, so what a model makes of small differences is seen. scikit-learn's networks, an epoch in a few
+milliseconds.
 """
 
 from __future__ import annotations
@@ -46,12 +45,18 @@ def _data(name: str) -> tuple[Any, Any]:
         x, y = datasets.make_classification(
             1500, 20, n_informative=8, n_redundant=4, n_classes=4, n_clusters_per_class=3, random_state=3
         )
+    elif name == "spirals":  # of which most networks learn nothing for many epochs, and then all at once
+        rng = np.random.default_rng(0)
+        y = np.arange(1500) % 2
+        turn = np.sqrt(rng.uniform(0.05, 1.0, len(y))) * 3.0 * np.pi
+        x = np.stack([np.cos(turn + np.pi * y), np.sin(turn + np.pi * y)], axis=1) * turn[:, None]
+        x += rng.normal(0.0, 0.7, x.shape)
     else:
         x, y = datasets.make_gaussian_quantiles(n_samples=1500, n_features=6, n_classes=4, random_state=3)
     return (x - x.mean(axis=0)) / x.std(axis=0), y
 
 
-NAMES = ("friedman", "classes", "quantiles")
+NAMES = ("friedman", "classes", "quantiles", "spirals")
 
 
 class Curve(Sequence[float]):

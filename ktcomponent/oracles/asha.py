@@ -44,7 +44,7 @@ class AshaOracle(MultiFidelityOracle):
             "promotion" there are more trials than that, since each rung is one.
         variant: "promotion" (default) or "stopping".
         sampler: Where values of new configurations come from: "bayesian" (default), of 200 random ones the one that a model
-            of all trials takes for the most promising, or "random".
+            of all trials takes for the most promising, by turns with random ones, or "random".
         seed, hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial,
             max_consecutive_failed_trials, stopping: See `Oracle`.
         earlier: Trials of earlier studies: see `BayesianOptimizationOracle`.

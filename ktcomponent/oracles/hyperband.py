@@ -46,8 +46,8 @@ class HyperbandOracle(MultiFidelityOracle):
         factor: By how much a round reduces the number of trials and raises their epochs; at least 2.
         hyperband_iterations: How often all brackets are run; None for no limit. It can be raised later.
         sampler: Where values of new configurations come from: "random" (default), or "bayesian": a model of all trials, that
-            learns from short trainings what long ones are worth, chooses the most promising of 200 random ones. It is
-            as in S. Falkner, A. Klein, F. Hutter, "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", ICML
+            learns from short trainings what long ones are worth, chooses the most promising of 200 random ones, by turns
+            with random ones. It is as in S. Falkner, A. Klein, F. Hutter, "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", ICML
             2018, but one model over all epochs.
         seed, hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial,
             max_consecutive_failed_trials, stopping: See `Oracle`. A stopping rule compares trainings of all brackets, so it

@@ -20,6 +20,9 @@ SAMPLERS = ("random", "bayesian")
 DRAWN = 200
 """A model proposes the best of so many configurations drawn at random. What short trainings tell of full ones is not much; the best of
 all would be many times the same one, all but."""
+ALL_MODELLED = 10
+"""After so many configurations every other one is drawn at random. Where the best ones begin slowly, a model proposes what begins
+fast, and none of the best would be among the best of a rung."""
 
 
 class MultiFidelityOracle(Warmed, Oracle):
@@ -36,7 +39,8 @@ class MultiFidelityOracle(Warmed, Oracle):
         max_epochs: How long one model is trained at most.
         factor: By how much each round raises the epochs, and lowers the number of models; at least 2.
         sampler: Where values of new configurations come from: "random", or "bayesian": a model of all trials, that learns from
-            short trainings what long ones are worth, chooses the most promising of 200 random ones.
+            short trainings what long ones are worth, chooses the most promising of 200 random ones, by turns with random
+            ones.
         earlier: With the sampler "bayesian", trials of earlier studies: see `BayesianOptimizationOracle`.
         arguments: See `Oracle`.
 
@@ -81,8 +85,9 @@ class MultiFidelityOracle(Warmed, Oracle):
             place: Its values beside the hyperparameters of the space.
         """
         proposal = None
-        if self.sampler == "bayesian" and not self._peeking:
-            begun = sum(self._continued(t) is None for t in self.trials.values())
+        begun = sum(self._continued(t) is None for t in self.trials.values())
+        at_random = begun >= ALL_MODELLED and begun % 2 == 1
+        if self.sampler == "bayesian" and not self._peeking and not at_random:
             proposal = self._sampler.propose(self, begun)
         if proposal is None:
             values = self._random_values()

@@ -94,19 +94,30 @@ class MedianRule(StoppingRule):
         min_steps, factor, min_trials: See `StoppingRule`.
         grace: No training ends within this part of the longest one, nor before any has come to its end: the first epochs
             favour what begins fast. With 0 only `min_steps` counts.
+        leaders: Nor does one end that is no worse than one of so many others was then, which came to be the best of those that
+            passed the last rung: where the best ones begin slowly, so may this one.
     """
 
     name = "median"
 
     def __init__(
-        self, min_steps: float = 1, factor: float = 2, min_trials: int = 5, grace: float = GRACE
+        self,
+        min_steps: float = 1,
+        factor: float = 2,
+        min_trials: int = 5,
+        grace: float = GRACE,
+        leaders: int = 3,
     ) -> None:
         super().__init__(min_steps, factor, min_trials)
         self.grace = self._number("grace", grace, 0, most=1)
+        self.leaders = self._number("leaders", leaders, 0)
 
     def is_hopeless(self, curve: Curve, others: Sequence[Curve]) -> bool:
         value, passed = _at_rung(curve, others)
-        return value > statistics.median(passed)
+        rung, last = max(curve), max(max(other) for other in others)
+        whole = sorted((other for other in others if last in other), key=lambda other: other[last])
+        led = [other[rung] for other in whole[: int(self.leaders)] if rung in other]
+        return value > statistics.median(passed) and value > max(led, default=-math.inf)
 
 
 class AshaRule(StoppingRule):

@@ -272,6 +272,15 @@ def test_proposals_follow_from_the_trials_alone_and_say_why(name):
 
 
 @pytest.mark.parametrize("name", MODELLED)
+def test_every_other_configuration_is_random_whatever_the_model_says(name):
+    begun = [t.why["how"] for t in search(MODELLED[name]("bayesian", 3), limit=40)]
+    begun = [how for how in begun if how != "promoted"]
+    assert "random" not in begun[:11]
+    assert set(begun[11::2]) == {"random"}
+    assert set(begun[10::2]) <= {"exploit", "explore"}
+
+
+@pytest.mark.parametrize("name", MODELLED)
 def test_a_model_over_epochs_does_not_propose_the_same_all_but(name):
     """Short trainings don't tell close configurations apart: many of them are a waste."""
     trials = search(MODELLED[name]("bayesian", 0), limit=90)

@@ -56,10 +56,21 @@ def test_rungs_are_spaced_by_the_factor(rule, rungs):
 
 
 def test_the_median_rule_ends_the_worse_half():
-    rule = MedianRule()
+    rule = MedianRule(leaders=0)
     assert rule.is_hopeless({1: 0.0, 2: 3.5}, at(2, [1, 2, 3, 4, 5]))
     assert not rule.is_hopeless({2: 3.0}, at(2, [1, 2, 3, 4, 5]) + at(1, [0, 0, 0]))
     assert rule.is_hopeless({2: float("inf")}, at(2, [1, 2]))
+
+
+def test_a_training_that_begins_as_one_of_the_best_did_goes_on():
+    fast = [{2: 1.0 + n / 10, 8: 1.0} for n in range(6)]
+    slow = [{2: 5.0, 8: 0.1}, {2: 4.0, 8: 0.2}]
+    assert MedianRule(leaders=0).is_hopeless({2: 4.5}, fast + slow)
+    assert not MedianRule().is_hopeless({2: 4.5}, fast + slow)
+    assert MedianRule().is_hopeless({2: 5.5}, fast + slow)
+    assert MedianRule(leaders=2).is_hopeless(
+        {2: 4.5}, [*fast, {2: 5.0}, {2: 4.0, 8: 0.2}]
+    )  # one is still running
 
 
 def test_asha_lets_one_in_factor_go_on():

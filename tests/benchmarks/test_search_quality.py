@@ -1,0 +1,32 @@
+"""What the comparison of oracles stands on."""
+
+import pytest
+
+from benchmarks.search_quality.curves import EPOCHS, configurations
+from benchmarks.search_quality.multi_fidelity import made
+from benchmarks.search_quality.replay import Table, run
+
+
+@pytest.fixture(scope="module")
+def table():
+    return Table()
+
+
+def test_whatever_a_search_proposes_was_trained(table):
+    every = configurations()
+    assert len(every) == len(table.losses) == 540
+    curves = [table.curve(values) for values in every]
+    assert {len(curve) for curve in curves} == {EPOCHS}
+    # The last bit of a grid's numbers does not matter, nor what is not active.
+    off = {name: v * (1 + 1e-12) if isinstance(v, float) else v for name, v in every[0].items()}
+    assert table.curve({**off, "layers": 3, "filters": every[0].get("filters", 8)}) is not None
+    assert sum(curve[-1] <= table.good() for curve in curves) >= 5
+
+
+def test_a_replayed_search_trains_as_far_as_its_trials_say(table):
+    full = run(made("ktcomponent", "RandomSearchOracle", table, 0, max_trials=3), table)
+    assert full["epochs"] == 3 * EPOCHS
+    arguments = {"max_epochs": EPOCHS, "max_configurations": 3, "sampler": "random"}
+    halved = run(made("ktcomponent", "AshaOracle", table, 0, **arguments), table)
+    assert halved["epochs"] == 3 * 2 + (50 - 2)
+    assert full["best"] == full["reached"] <= 1.0
