@@ -92,12 +92,14 @@ class Judging:
     def _has_grace(self, rung: int) -> bool:
         """Whether it is too early to end a training, by how long those were that nothing ended."""
         assert self._stopping is not None
-        whole = [
+        if self._stopping.grace == 0.0:
+            return False
+        whole = (
             max(t.rungs)
             for t in self.trials.values()
             if t.rungs and t.stopped is None and t.status == TrialStatus.COMPLETED
-        ]
-        return self._stopping.grace > 0.0 and rung < self._stopping.grace * max(whole, default=math.inf)
+        )
+        return rung < self._stopping.grace * max(whole, default=math.inf)
 
     def _best_so_far(self, trial: Trial) -> float:
         ended = copy.copy(trial)

@@ -85,10 +85,10 @@ class MultiFidelityOracle(Warmed, Oracle):
             place: Its values beside the hyperparameters of the space.
         """
         proposal = None
-        begun = sum(self._continued(t) is None for t in self.trials.values())
-        at_random = begun >= ALL_MODELLED and begun % 2 == 1
-        if self.sampler == "bayesian" and not self._peeking and not at_random:
-            proposal = self._sampler.propose(self, begun)
+        if self.sampler == "bayesian" and not self._peeking:
+            begun = sum(self._continued(t) is None for t in self.trials.values())
+            if begun < ALL_MODELLED or begun % 2 == 0:
+                proposal = self._sampler.propose(self, begun)
         if proposal is None:
             values = self._random_values()
             if values is None:

@@ -68,9 +68,8 @@ def test_a_training_that_begins_as_one_of_the_best_did_goes_on():
     assert MedianRule(leaders=0).is_hopeless({2: 4.5}, fast + slow)
     assert not MedianRule().is_hopeless({2: 4.5}, fast + slow)
     assert MedianRule().is_hopeless({2: 5.5}, fast + slow)
-    assert MedianRule(leaders=2).is_hopeless(
-        {2: 4.5}, [*fast, {2: 5.0}, {2: 4.0, 8: 0.2}]
-    )  # one is still running
+    running = {2: 5.0}
+    assert MedianRule(leaders=2).is_hopeless({2: 4.5}, [*fast, running, {2: 4.0, 8: 0.2}])
 
 
 def test_asha_lets_one_in_factor_go_on():
