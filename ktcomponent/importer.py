@@ -84,7 +84,7 @@ def import_project(folder: str, to: str, oracle: Mapping[str, Any]) -> Study:
         for trial in project.trials:
             _bring(study, ledger.writer, project, trial)
         # Until here nobody else claims a trial.
-        ledger.note(NOTE, {**source, "complete": True})
+        ledger.along.note(NOTE, {**source, "complete": True})
         ledger.flush()
     finally:
         ledger.close("the import ended", broken_off=True)

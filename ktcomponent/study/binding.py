@@ -14,7 +14,8 @@ from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.oracles.registry import BUILT_IN, class_name, create_oracle
 from ktcomponent.storage import Storage
 from ktcomponent.study.entry import plain
-from ktcomponent.study.ledger import StudyLedger, first_document
+from ktcomponent.study.ledger import StudyLedger
+from ktcomponent.study.oracle_document import first_document
 from ktcomponent.study.settings import DEFAULTS, checked
 from ktcomponent.study.state import StudyState
 from ktcomponent.study.study import Draft, Study, Writer
@@ -187,7 +188,7 @@ def _apply_settings(ledger: StudyLedger, given: Mapping[str, Any], study_wins: b
         warnings.warn(f"The settings of the study {ledger.study.url} are used: {told}.", stacklevel=3)
     elif changed and writes:
         for name, value in changed.items():
-            ledger.note(name, value)
+            ledger.along.note(name, value)
         ledger.flush()
 
 

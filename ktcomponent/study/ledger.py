@@ -13,19 +13,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ktcomponent.errors import AttemptLost, Fenced, KtcomponentError, Refused, StorageError
+from ktcomponent.errors import AttemptLost, Fenced, Refused, StorageError
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.metrics import MetricsTracker
 from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.study import artifacts, incarnations, retention
-from ktcomponent.study.entry import dumps, plain, revive
+from ktcomponent.study.along import TakenAlong
+from ktcomponent.study.entry import plain, revive
 from ktcomponent.study.expiry import Expiry
-from ktcomponent.study.patch import Patch, diff
+from ktcomponent.study.oracle_document import OracleDocument, change
+from ktcomponent.study.patch import Patch
 from ktcomponent.study.state import StudyState
 from ktcomponent.study.study import Draft, Study, Writer
 from ktcomponent.trial import Trial, TrialStatus
-
-LARGE_COMMIT = 64 * 1024
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class StudyLedger:
         is_open: Whether a supervisor has opened the incarnation; else the first claim does.
 
     Attributes:
+        along: What every commit takes along beside its decision.
         folder_of: Gives the local folder of a trial's files, which `end_trial` uploads, or None.
         on_vanished: Told of a trial that failed without running, since its workers vanished too often.
         small_files: Names of files that stay where a trial's checkpoints are given up.
@@ -50,6 +51,7 @@ class StudyLedger:
         self.oracle = oracle
         # Bound to one generation: after a reset nothing of this ledger can be committed any more.
         self.writer = dataclasses.replace(writer, generation=study.state.generation)
+        self.along = TakenAlong()
         self.folder_of: Callable[[str], Path | None] = lambda _: None
         self.on_vanished: Callable[[Trial], None] = lambda _: None
         self.small_files: frozenset[str] = frozenset()
@@ -58,9 +60,7 @@ class StudyLedger:
         self._synced: tuple[int, int] | None = None
         self._held: dict[str, str] = {}
         self._reports: dict[str, list[tuple[dict[str, Any], int]]] = {}
-        self._notes: dict[str, Any] = {}
-        self._tuner: tuple[str, Callable[[], dict[str, Any]]] | None = None
-        self._plain = _keeps_base_methods(type(oracle))
+        self._document = OracleDocument(oracle)
 
     # -- the protocol ------------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class StudyLedger:
             self._renew(trial_id)
             method()
             record = {**state.trials[trial_id], **self.oracle.trials[trial_id].record_of_rungs()}
-            patch = _change(
+            patch = change(
                 state.document["oracle"]["trials"], trial_id, plain(record), ["oracle", "trials", trial_id]
             )
             return Draft("report", trial_id, self._attempt(trial_id), patch)
@@ -292,14 +292,6 @@ class StudyLedger:
         self._restart()
         self._sync()
 
-    def note(self, key: str, value: Any) -> None:
-        """Puts something into the configuration with the next commit."""
-        self._notes[key] = value
-
-    def keep_of_tuner(self, tuner_id: str, get_state: Callable[[], dict[str, Any]]) -> None:
-        """Lets every commit from now on take along what `get_state` gives, where it has changed."""
-        self._tuner = tuner_id, get_state
-
     def tuner_state(self, tuner_id: str) -> dict[str, Any] | None:
         """What the study keeps of a tuner, None if nothing."""
         kept: dict[str, Any] | None = self.study.state.document.get("tuners", {}).get(tuner_id)
@@ -309,9 +301,9 @@ class StudyLedger:
         """Commits what would go along with the next commit, if that is anything."""
 
         def decide(state: StudyState) -> Draft | None:
-            return Draft("config") if self._taken_along(state) else None
+            return Draft("config") if self.along.patch(state) else None
 
-        if self._taken_along(self.study.state):
+        if self.along.patch(self.study.state):
             self._commit(decide)
 
     def go_on_after_failures(self) -> None:
@@ -327,23 +319,6 @@ class StudyLedger:
         self._commit(decide)
 
     # -- inside ------------------------------------------------------------------------------------------
-
-    def _taken_along(self, state: StudyState) -> Patch:
-        """Notes and the tuner's state, as far as the study doesn't have them yet."""
-        patch: Patch = [
-            ["set", ["config", key], value]
-            for key, value in self._notes.items()
-            if state.config.get(key) != value
-        ]
-        if self._tuner is None:
-            return patch
-        tuner_id, get_state = self._tuner
-        kept, now = state.document.get("tuners"), plain(get_state())
-        if not now and tuner_id not in (kept or {}):
-            return patch
-        if kept is None:
-            return [*patch, ["set", ["tuners"], {tuner_id: now}]]
-        return patch + _change(kept, tuner_id, now, ["tuners", tuner_id])
 
     def _claim(self, tuner_id: str, method: Callable[[], Trial]) -> Trial:
         outcome: list[Trial] = []
@@ -378,7 +353,7 @@ class StudyLedger:
             outcome[:] = [trial]
             if trial.status == TrialStatus.RUNNING:
                 return self._claim_of(state, tuner_id, trial.trial_id, self._difference([trial.trial_id]))
-            if not self._plain:
+            if not self._document.is_plain:
                 self._restart()
             if trial.status == TrialStatus.STOPPED:
                 if not state.running():
@@ -434,8 +409,8 @@ class StudyLedger:
             self._sync()
             draft = decide(state)
             if draft is not None:
-                draft.patch += self._taken_along(state)
-                self._warn_if_large(draft)
+                draft.patch += self.along.patch(state)
+                self._document.warn_if_large(draft.patch)
             return draft
 
         try:
@@ -444,7 +419,7 @@ class StudyLedger:
             self._restart()
             raise
         if commit is not None:
-            self._notes.clear()
+            self.along.committed()
             self._synced = self._head()
             if commit["trial"] is not None:
                 self.oracle._remember(commit["trial"], self.study.state.trials.get(commit["trial"]))
@@ -488,43 +463,8 @@ class StudyLedger:
         self._held = {t: i for t, i in self._held.items() if i != trial_id}
 
     def _difference(self, trial_ids: Iterable[str]) -> Patch:
-        """The patch from the document to the oracle's state."""
-        document = self.study.state.document["oracle"]
-        if self._plain:
-            new = self.oracle._common_state()
-            records = {i: self.oracle.trials[i].to_record() for i in trial_ids}
-        else:
-            new = self.oracle.get_state()
-            new.pop("ongoing_trials", None)
-            records = new.pop("trials")
-        patch: Patch = []
-        for key, value in plain(new).items():
-            patch += _change(document, key, value, ["oracle", key])
-        for trial_id, record in plain(records).items():
-            patch += _change(document["trials"], trial_id, record, ["oracle", "trials", trial_id])
-        return patch
-
-    def _warn_if_large(self, draft: Draft) -> None:
-        size = len(dumps(draft.patch))
-        if size > LARGE_COMMIT and not self._plain:
-            largest = max(draft.patch, key=lambda operation: len(dumps(operation)))
-            _LOG.warning(
-                "A commit of %d KiB: the oracle's state %r grows. Keep what can be derived out of get_state().",
-                size // 1024,
-                "/".join(largest[1]),
-            )
-
-
-def first_document(oracle: Oracle, config: dict[str, Any]) -> Patch:
-    """The patch that makes a new study's document from an oracle that has no trials yet."""
-    state = oracle.get_state()
-    if state.pop("trials") or state.pop("ongoing_trials"):
-        raise KtcomponentError("The oracle of a new study must have no trials yet.")
-    return [["set", ["config"], plain(config)], ["set", ["oracle"], {**plain(state), "trials": {}}]]
-
-
-def _change(old: dict[str, Any], key: str, value: Any, path: list[str]) -> Patch:
-    return diff(old[key], value, path) if key in old else [["set", path, value]]
+        """What a decision about some trials has changed in the oracle."""
+        return self._document.difference(self.study.state.document["oracle"], trial_ids)
 
 
 def _raised(old: Any, new: Any) -> bool:
@@ -536,9 +476,3 @@ def _raised(old: Any, new: Any) -> bool:
 
 def _empty(status: str) -> Trial:
     return Trial(HyperParameters(), "", status)
-
-
-def _keeps_base_methods(cls: type[Oracle]) -> bool:
-    """Whether a decision can only touch the common state and the trial it is about."""
-    names = ("get_state", "set_state", "create_trial", "update_trial", "end_trial", "update_space")
-    return all(getattr(cls, name) is getattr(Oracle, name) for name in names)

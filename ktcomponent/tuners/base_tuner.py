@@ -232,7 +232,7 @@ class BaseTuner:
         """
         if "verbose" in fit_kwargs:
             self.oracle.verbose = fit_kwargs["verbose"]
-        self._ledger.keep_of_tuner(self.tuner_id, self.get_state)
+        self._ledger.along.keep_of_tuner(self.tuner_id, self.get_state)
         if not self._is_step:
             self.go_on_after_failures()
         progress = Progress(self.oracle) if self._is_step or self.oracle.verbose not in (0, "0") else None
@@ -437,7 +437,7 @@ class BaseTuner:
 
     def save(self) -> None:
         """Keeps what `get_state` gives, if it has changed; an oracle's decisions are kept as they are made."""
-        self._ledger.keep_of_tuner(self.tuner_id, self.get_state)
+        self._ledger.along.keep_of_tuner(self.tuner_id, self.get_state)
         self._ledger.flush()
 
     def reload(self) -> None:

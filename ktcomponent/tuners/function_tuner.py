@@ -52,7 +52,7 @@ class FunctionTuner(ContinuingTuner):
         if self._kind is None:
             self._kind = MODEL if _is_keras_model(result) else BLACK_BOX
             if self._kind == MODEL:
-                self._ledger.note("kind", MODEL)
+                self._ledger.along.note("kind", MODEL)
                 self._populate_initial_space()
                 return super().run_trial(trial, *args, **kwargs)
         if not is_number(result) and not isinstance(result, dict):
@@ -62,7 +62,7 @@ class FunctionTuner(ContinuingTuner):
             )
         self._check_domains(trial.hyperparameters, self._agreed | self._dynamic(trial.hyperparameters))
         self._agreed |= trial.hyperparameters.asked
-        self._ledger.note("kind", BLACK_BOX)
+        self._ledger.along.note("kind", BLACK_BOX)
         return result
 
     def _dynamic(self, hp: HyperParameters) -> set[Any]:
@@ -70,7 +70,7 @@ class FunctionTuner(ContinuingTuner):
         names = set(self._ledger.study.state.config.get("dynamic", []))
         found = {old.name for old, _ in hp.redeclared if (old.name, tuple(old.conditions)) in self._agreed}
         if found - names:
-            self._ledger.note("dynamic", sorted(names | found))
+            self._ledger.along.note("dynamic", sorted(names | found))
         return {key for key in hp.asked if key[0] in names}
 
     def _call(self, trial: Trial, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -237,7 +237,7 @@ def test_what_a_tuner_keeps_goes_with_the_commits_of_its_trials(storage):
     oracle = declared(ALL["random"]())
     ledger = bind(oracle, storage, writer("w"))
     kept = {"seen": []}
-    ledger.keep_of_tuner("t", lambda: kept)
+    ledger.along.keep_of_tuner("t", lambda: kept)
     for n in range(3):
         run_one(oracle)
         kept["seen"].append(n)
@@ -258,7 +258,7 @@ def test_saving_a_tuner_loses_nothing_of_what_others_did(storage):
     theirs.hyperparameters.Int("found", 1, 3)
     theirs.status = "COMPLETED"
     b.end_trial(theirs)
-    ledger.keep_of_tuner("a", lambda: {"n": 1})
+    ledger.along.keep_of_tuner("a", lambda: {"n": 1})
     ledger.flush()
     a.update_trial(mine.trial_id, {"loss": 2.0})
     mine.status = "COMPLETED"
