@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ktcomponent import errors
-from ktcomponent.console import say, short, show_table
+from ktcomponent.console import say
 from ktcomponent.errors import ConfigurationError
 from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.oracles.oracle import Oracle
@@ -29,10 +28,12 @@ from ktcomponent.study.settings import checked
 from ktcomponent.study.watch import Watch
 from ktcomponent.trial import Trial, TrialStatus
 from ktcomponent.tuners import results as results_module
+from ktcomponent.tuners.exploring import explore
 from ktcomponent.tuners.host import Host, Limits, current_host
 from ktcomponent.tuners.hypermodel import get_hypermodel
 from ktcomponent.tuners.keras_support import write_model
-from ktcomponent.tuners.progress import Progress, values_text
+from ktcomponent.tuners.progress import Progress
+from ktcomponent.tuners.summaries import show_results, show_space
 
 HISTORY = "history.json"
 
@@ -378,21 +379,7 @@ class BaseTuner:
         Args:
             extended: Whether to print default and conditions too.
         """
-        space = self.oracle.get_space().space
-        say(f"Search space summary\nDefault search space size: {len(space)}")
-        rows = []
-        for hp in space:
-            config = hp.get_config()
-            conditions = "; ".join(
-                f"{c['config']['name']} in {c['config']['values']}" for c in config.pop("conditions")
-            )
-            default = config.pop("default", None)
-            domain = ", ".join(f"{k}={v}" for k, v in config.items() if k != "name" and v is not None)
-            rows.append(
-                (hp.name, type(hp).__name__, domain, *((short(default), conditions) if extended else ()))
-            )
-        columns = ("hyperparameter", "type", "domain", *(("default", "active while") if extended else ()))
-        show_table(columns, rows)
+        show_space(self.oracle.get_space().space, extended)
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints the best trials.
@@ -400,18 +387,7 @@ class BaseTuner:
         Args:
             num_trials: How many at most.
         """
-        say(f"Results summary\nResults in {self._ledger.study.url}")
-        say(f"Showing {num_trials} best trials\n{self.oracle.objective}")
-        rows = [
-            (
-                trial.trial_id,
-                trial.status,
-                "-" if trial.score is None else short(trial.score),
-                values_text(trial),
-            )
-            for trial in self.oracle.get_best_trials(num_trials)
-        ]
-        show_table(("trial", "status", "score", "values"), rows)
+        show_results(self.oracle, self._ledger.study.url, num_trials)
 
     # -- files -------------------------------------------------------------------------------------------
 
@@ -482,33 +458,7 @@ class BaseTuner:
         if self.hypermodel is None:
             return
         space = self.oracle.get_space()
-        seen: list[Any] = []
-        waiting: list[Any] = []
-        hp = space.copy()
-        asked: set[Any] = set()
-        self.hypermodel.build(hp)
-        while True:
-            # A domain may depend on other values, so only the first time a build asks for it counts.
-            self._check_domains(hp, asked)
-            asked |= hp.asked
-            space.merge(hp, overwrite=False)
-            seen += [scope for scope in hp.active_scopes if scope not in seen]
-            waiting += [scope for scope in hp.inactive_scopes if scope not in waiting]
-            waiting = [scope for scope in waiting if scope not in seen]
-            if not waiting:
-                break
-            # Values that make the first scope active; given up if it stays inactive all the same.
-            seen.append(copy.deepcopy(waiting[0]))
-            hp = space.copy()
-            for condition in waiting[0]:
-                hp.values[condition.name] = condition.values[0]
-            hp.ensure_active_values()
-            try:
-                self.hypermodel.build(hp)
-            except errors.FatalError:
-                raise
-            except Exception as error:  # noqa: BLE001 - such values fail their own trial, if they are ever tried
-                say(f"The search space behind {waiting[0]} was not explored: {type(error).__name__}: {error}")
+        explore(self.hypermodel, space, self._check_domains)
         self.oracle.update_space(space)
 
     def _check_domains(self, hp: HyperParameters, known: Container[Any] = ()) -> None:
