@@ -17,13 +17,18 @@ from ktcomponent.oracles.proposal import IDLE, STOPPED, Proposal
 from ktcomponent.oracles.stopping import AshaRule
 from ktcomponent.trial import Trial, TrialStatus
 
+LOWEST, FAR_BELOW = 2, 3
+"""Of so many trials on the lowest rung one goes on, where so many rungs are above it: after a 27th of a training its end can't be
+told yet, and the best ones, if they begin slowly, would be left there."""
+
 
 class AshaOracle(MultiFidelityOracle):
     """Successive halving in which nobody waits: made for lanes, and for workers that come and go.
 
     Rung `k` trains until epoch `ceil(max_epochs / factor^(K - k))`, where `K = floor(log_factor(max_epochs / min_epochs))`.
     Whoever asks for a trial gets the best one that is among the best `1 / factor` of those that ended on its rung, to go on
-    to the next one, from the highest rung down; and a new configuration where there is none. A rung gives as many places as
+    to the next one, from the highest rung down; and a new configuration where there is none. The lowest rung gives one in two trials
+    a place where three or more rungs are above it, since it tells the least. A rung gives as many places as
     that, and one more for a trial that is the best of all on it: it need not wait until others have ended. When all configurations
     have been begun, the best one of each rung goes on even where the rung has fewer than `factor` trials, so the search
     ends with a model that was fully trained.
@@ -39,7 +44,8 @@ class AshaOracle(MultiFidelityOracle):
         objective: See `Oracle`.
         max_epochs: How long one model is trained at most.
         min_epochs: How long each one is trained at least.
-        factor: By how much a rung raises the epochs, and lowers the number of models; at least 2.
+        factor: By how much a rung raises the epochs, and lowers the number of models (the lowest one by 2 where three or more are
+            above it); at least 2.
         max_configurations: How many configurations are begun at most; None for no limit. It can be raised later. With
             "promotion" there are more trials than that, since each rung is one.
         variant: "promotion" (default) or "stopping".
@@ -132,7 +138,7 @@ class AshaOracle(MultiFidelityOracle):
         for number, size in enumerate(self._sizes()[:-1]):
             following = rungs[number + 1]
             taken = {self._continued(t) for t in following}
-            most = len(rungs[number]) if size is None else self._places(size) + 1
+            most = len(rungs[number]) if size is None else self._places(number, size) + 1
             needed |= {t.trial_id for t in self._ranked(rungs[number])[:most] if t.trial_id not in taken}
             needed |= {t.trial_id for t in rungs[number] if not has_ended(t)}
             needed |= {str(self._continued(t)) for t in following if not has_ended(t)}
@@ -164,10 +170,10 @@ class AshaOracle(MultiFidelityOracle):
     def _sizes(self) -> list[int | None]:
         """How many trials each rung has at most; None for no limit."""
         sizes = [self.max_configurations]
-        for _ in range(self._top):
+        for number in range(self._top):
             before = sizes[-1]
             # One more for the best one, and one where a better one still came after that.
-            sizes.append(None if before is None else min(self._places(before) + 2, before))
+            sizes.append(None if before is None else min(self._places(number, before) + 2, before))
         return sizes
 
     def _promoted(self, rungs: list[list[Trial]]) -> Proposal | None:
@@ -175,7 +181,7 @@ class AshaOracle(MultiFidelityOracle):
         for number in reversed(range(len(rungs) - 1)):
             ended = [t for t in rungs[number] if has_ended(t)]
             taken = {self._continued(t) for t in rungs[number + 1]}
-            places = int(len(ended) / self.factor)
+            places = int(len(ended) / self._one_in(number))
             best = self._ranked(ended)[: places if len(taken) < places else min(places, 1)]
             able = [t for t in best if t.trial_id not in taken]
             if able and len(taken) <= places:
@@ -199,9 +205,13 @@ class AshaOracle(MultiFidelityOracle):
                 return self._further(able[0], self._place(number, number + 1))
         return None
 
-    def _places(self, trials: int) -> int:
-        """How many of a rung's trials go on."""
-        return max(int(trials / self.factor), 1)
+    def _places(self, number: int, trials: int) -> int:
+        """How many of so many trials on a rung go on."""
+        return max(int(trials / self._one_in(number)), 1)
+
+    def _one_in(self, number: int) -> float:
+        """Of how many trials on a rung one goes on."""
+        return LOWEST if number == 0 and self._top >= FAR_BELOW else self.factor
 
     def _place(self, before: int, number: int) -> dict[str, Any]:
         begins = 0 if number == before else self._epochs(before)

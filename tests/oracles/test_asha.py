@@ -60,6 +60,17 @@ def test_one_that_is_better_than_all_before_need_not_wait(fifth, after):
     assert going_on == ["0000", None, "0004", None, None, after]
 
 
+@pytest.mark.parametrize(("above", "one_in"), [(1, 3), (2, 3), (3, 2), (4, 2)])
+def test_the_lowest_of_many_rungs_lets_one_in_two_go_on(above, one_in):
+    oracle = asha(max_configurations=18, max_epochs=3**above)
+    while (trial := oracle.create_trial("t")).status == "RUNNING":
+        # What comes later is worse, so nothing takes a place beyond those of its rung.
+        end(oracle, trial, float(oracle.trials[trial.trial_id].number or 0) - 1000.0 * rung(trial))
+    on = [sum(rung(t) == number for t in oracle.trials.values()) for number in range(above + 1)]
+    assert on[:3] == [18, 18 // one_in, 18 // one_in // 3][: above + 1]
+    assert on[-1] >= 1
+
+
 def test_nobody_waits_while_there_are_configurations():
     oracle = asha(max_configurations=20)
     trials = [oracle.create_trial(f"t{i}") for i in range(20)]
@@ -126,10 +137,17 @@ def test_trainings_longer_than_planned_count_as_full_ones():
     lanes=st.integers(1, 6),
     configurations=st.integers(1, 40),
     share=st.sampled_from([0.0, 0.2]),
+    factor=st.sampled_from([2, 3]),
 )
-def test_however_trials_end_models_are_kept_and_the_plan_holds(seed, lanes, configurations, share):
+def test_however_trials_end_models_are_kept_and_the_plan_holds(seed, lanes, configurations, share, factor):
     rng = random.Random(seed)
-    oracle = asha(max_configurations=configurations, max_consecutive_failed_trials=1000, factor=2)
+    top = 3
+    oracle = asha(
+        max_configurations=configurations,
+        max_consecutive_failed_trials=1000,
+        factor=factor,
+        max_epochs=factor**top,
+    )
     running, needed_since, failed = {}, [], False
     while True:
         for lane in range(lanes):
@@ -151,7 +169,7 @@ def test_however_trials_end_models_are_kept_and_the_plan_holds(seed, lanes, conf
     assert oracle.create_trial("t").status == "STOPPED"
     assert failed or len(oracle.trials) <= oracle.planned_trials()
     assert oracle.needed_trials() == set()
-    tops = [t for t in oracle.trials.values() if rung(t) == 3]
+    tops = [t for t in oracle.trials.values() if rung(t) == top]
     bottom = [t for t in oracle.trials.values() if rung(t) == 0]
     assert len(bottom) == configurations
     assert any(t.status == "COMPLETED" for t in tops) or failed
