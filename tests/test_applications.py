@@ -110,6 +110,7 @@ def test_one_is_tuned(applications, tmp_path):
         "val_accuracy",
         max_trials=1,
         max_model_size=10_000_000,
+        seed=0,  # of random configurations one in six is larger than that, and fails
         directory=tmp_path,
         project_name="p",
     )
