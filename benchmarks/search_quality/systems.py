@@ -252,7 +252,8 @@ class _Smac:
             seed=seed,
             output_directory=Path(self._folder.name),
         )
-        self._worst = float("-inf")
+        self._worst: float | None = None
+        self._crashed: list[Any] = []
         self._search = HyperparameterOptimizationFacade(scenario, _never, overwrite=True)
 
     def ask(self, count: int) -> Asked:
@@ -263,12 +264,14 @@ class _Smac:
         del values
         from smac.runhistory import StatusType, TrialValue
 
-        if loss is None:  # its forest takes no infinity, which is what it would make of a crash
-            value = TrialValue(self._worst, status=StatusType.CRASHED)
+        if loss is None:
+            self._crashed.append(handle)
         else:
-            self._worst = max(self._worst, loss)
-            value = TrialValue(loss)
-        self._search.tell(handle, value)
+            self._worst = loss if self._worst is None else max(self._worst, loss)
+            self._search.tell(handle, TrialValue(loss))
+        if self._worst is not None:  # its forest takes no infinity, which is what it would make of a crash
+            while self._crashed:
+                self._search.tell(self._crashed.pop(0), TrialValue(self._worst, status=StatusType.CRASHED))
 
 
 def _never(config: Any, seed: int = 0) -> float:
