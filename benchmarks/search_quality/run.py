@@ -24,7 +24,9 @@ from benchmarks.search_quality import problems
 from benchmarks.search_quality.systems import SYSTEMS
 
 RESULTS = Path(__file__).parent / "results"
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"), "1")
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"), "1"
+)
 """The last one is for SMAC, whose forest takes as many threads as there are cores."""
 
 

@@ -32,7 +32,7 @@ class BayesianOptimizationOracle(Warmed, Oracle):
         objective: See `Oracle`.
         max_trials: How many trials at most; 10 by default.
         num_initial_points: So many trials come before the model is used. Three more than there are hyperparameters by
-            default, at most 10.
+            default, at most 10; then fewer where 5 have ended and every category was tried.
         alpha: How much of the scores' variance is noise, if only little is. The model finds out how much it is; it
             believes in a hundredth of this at least.
         beta: With `acquisition="ucb"`, how much uncertainty counts: more explores more.

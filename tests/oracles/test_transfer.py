@@ -95,7 +95,7 @@ def best(trials, n):
 def test_a_search_begins_where_earlier_ones_ended():
     before = search(BayesianOptimizationOracle("loss", max_trials=25, seed=9), lambda v: loss(v, shift=0.05))
     earlier = [{"name": "s3://before", "trials": before}]
-    cold = [best(search(BayesianOptimizationOracle("loss", max_trials=8, seed=s)), 8) for s in range(5)]
+    cold = [best(search(BayesianOptimizationOracle("loss", max_trials=5, seed=s)), 5) for s in range(5)]
     for seed in range(3):
         oracle = BayesianOptimizationOracle("loss", max_trials=8, seed=seed, earlier=earlier)
         warm = search(oracle)
@@ -164,7 +164,7 @@ def test_with_little_to_begin_with_no_first_trial_is_lost():
     search(oracle)
     assert [t.why["how"] for t in oracle.trials.values()] == ["earlier", "initial", "initial", "initial"]
     gone = [{"name": "w", "trials": [{"values": {"kind": "gone"}, "score": 1.0}]}]
-    cold = BayesianOptimizationOracle("loss", max_trials=6, seed=1, earlier=gone)
+    cold = BayesianOptimizationOracle("loss", max_trials=5, seed=1, earlier=gone)
     search(cold)
     assert {t.why["how"] for t in cold.trials.values()} == {"initial"}
 

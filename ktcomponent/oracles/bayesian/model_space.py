@@ -105,6 +105,14 @@ class ModelSpace:
                     row[j] = position(hp, values[hp.name])
         return points
 
+    def has_all_categories(self, points: Array) -> bool:
+        """Whether every category that no condition governs is among the points, an array (m, d)."""
+        return all(
+            len(np.unique(points[~np.isnan(points[:, j]), j])) >= self.cells[j]
+            for j in np.flatnonzero(self.is_category)
+            if not self.tuned[j].conditions
+        )
+
     def has_categories_of(self, values: Mapping[str, Any]) -> bool:
         """Whether all categories among the values are still there."""
         known: dict[str, list[Any]] = {}

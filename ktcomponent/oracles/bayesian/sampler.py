@@ -29,6 +29,8 @@ Array = npt.NDArray[np.float64]
 
 MOST_INITIAL, MOST_INITIAL_AFTER = 10, 4
 """So many trials at most come before the model is asked; after earlier studies fewer."""
+LEAST_INITIAL = 5
+"""The model is asked before that when so many have ended, and every category was tried."""
 
 MOST_TRIED = 10
 """Of the first points so many are looked at for one that was not tried."""
@@ -59,7 +61,7 @@ class Sampler:
 
     Args:
         num_initial_points: So many trials are spread over the space first; None for three more than there are
-            hyperparameters, at most 10.
+            hyperparameters, at most 10, or fewer once 5 have ended and every category was tried.
         alpha: See `BayesianOptimizationOracle`.
         beta: With a number, the confidence bound is used instead of expected improvement.
         fidelity: How far trainings go, where they differ in it: the model then learns from short ones too.
@@ -89,8 +91,16 @@ class Sampler:
         most = MOST_INITIAL_AFTER if known.earlier else MOST_INITIAL
         count = self.num_initial_points or min(most, len(tuned) + 3)
         is_known = any(t.status == TrialStatus.COMPLETED for t in oracle.trials.values())
-        proposal = self._best(oracle, known) if is_known and begun >= count else None
+        is_spread = begun >= count or self._is_spread(oracle, known)
+        proposal = self._best(oracle, known) if is_known and is_spread else None
         return proposal or self._initial(oracle, known, count)
+
+    def _is_spread(self, oracle: Oracle, known: _Known) -> bool:
+        """Whether the first trials tell enough, though more were planned. Short trainings don't: there are many of them."""
+        if self.num_initial_points or self.fidelity or len(oracle.end_order) < LEAST_INITIAL:
+            return False
+        tried = known.space.encode([t.hyperparameters.values for t in oracle.trials.values()])
+        return known.space.has_all_categories(tried)
 
     def _initial(self, oracle: Oracle, known: _Known, count: int) -> Proposal | None:
         """A point of earlier studies or of a design that spreads over the space; None if all looked at were tried."""
