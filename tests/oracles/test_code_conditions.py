@@ -102,11 +102,6 @@ def test_what_is_read_without_being_declared_is_used():
     assert trial.unused() == ["decay"]
 
 
-def trial_of_two_layers(oracle):
-    """The last one, whose program asked for two of all values."""
-    return [t for t in oracle.trials.values() if t.hyperparameters.values["layers"] == 2][-1]
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_search_repeats_nothing_that_is_the_same_to_its_program(seed):
     oracle = BayesianOptimizationOracle("loss", max_trials=40, seed=seed)
@@ -117,10 +112,10 @@ def test_a_search_repeats_nothing_that_is_the_same_to_its_program(seed):
         best.append(loss(units))
         end(oracle, trial, loss(units))
     assert len(tried) == 40
-    # The first trials come before it is known.
-    assert len(set(tried)) >= 36
+    # The first trials come before anything is known.
+    assert len(set(tried)) >= 38
     assert min(best) < 0.1
-    assert "units_3" in trial_of_two_layers(oracle).hyperparameters.values
+    assert "units_3" in oracle.get_best_trials()[0].hyperparameters.values
     # It is kept with the trials, so another process proposes the same.
     again = BayesianOptimizationOracle("loss", max_trials=41, seed=seed)
     again.set_state(oracle.get_state())

@@ -99,6 +99,8 @@ class Sampler:
         """Whether the first trials tell enough, though more were planned. Short trainings don't: there are many of them."""
         if self.num_initial_points or self.fidelity or len(oracle.end_order) < LEAST_INITIAL:
             return False
+        if any(trial.unused for trial in oracle.trials.values()):
+            return False  # conditions stand in the program's code, and take more trials to be found out
         tried = known.space.encode([t.hyperparameters.values for t in oracle.trials.values()])
         return known.space.has_all_categories(tried)
 
