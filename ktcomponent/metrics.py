@@ -26,7 +26,10 @@ class MetricObservation:
         self.value += value if isinstance(value, list) else [value]
 
     def mean(self) -> float:
-        return math.fsum(self.value) / len(self.value)
+        try:
+            return math.fsum(self.value) / len(self.value)
+        except (OverflowError, ValueError):  # too large a sum, or infinities of both signs
+            return sum(self.value) / len(self.value)
 
     def get_config(self) -> dict[str, Any]:
         return {"value": list(self.value), "step": self.step}

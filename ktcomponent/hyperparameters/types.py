@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
@@ -9,6 +10,9 @@ from typing import Any, overload
 from ktcomponent.hyperparameters import conditions as conditions_module
 from ktcomponent.hyperparameters import encoding
 from ktcomponent.hyperparameters.conditions import Condition, Value
+
+CLOSE = 1e-12
+"""Two numbers that differ by less are one value of a stepped range, relative to the value or the step."""
 
 
 class HyperParameter:
@@ -130,7 +134,7 @@ class Boolean(HyperParameter):
     ) -> None:
         if default not in (True, False):
             raise ValueError(f"`default` of Boolean {name!r} must be True or False, found {default!r}.")
-        super().__init__(name, default, conditions)
+        super().__init__(name, bool(default), conditions)
 
     @property
     def values(self) -> tuple[bool, ...]:
@@ -188,6 +192,8 @@ class Choice(HyperParameter):
                 "The default value should be one of the choices. "
                 f"You passed: values={self._values}, default={default!r}."
             )
+        if default is not None:
+            self._default = self._values[self._values.index(default)]  # 1 as 1.0, where that is the choice
         numeric = issubclass(kind, (int, float))
         if ordered and not numeric:
             raise ValueError("`ordered` must be `False` for non-numeric types.")
@@ -310,7 +316,7 @@ class Int(_Numerical):
             _whole(max_value, "max_value", name),
             None if step is None else _whole(step, "step", name),
             sampling,
-            default,
+            int(default) if isinstance(default, float) and default.is_integer() else default,
             conditions,
         )
 
@@ -364,7 +370,7 @@ class Float(_Numerical):
             float(max_value),
             None if step is None else float(step),
             sampling,
-            default,
+            None if default is None else float(default),
             conditions,
         )
 
@@ -417,7 +423,8 @@ class _Steps(Sequence[float]):
         lo, hi, _step, sampling = self._steps
         if isinstance(value, (int, float)) and lo <= value <= hi and (value > 0 or sampling == "linear"):
             index = encoding.nearest_step(value, *self._steps)
-            if self[index] == value:
+            # As a person writes it: 0.3 for 3 * 0.1.
+            if math.isclose(self[index], value, rel_tol=CLOSE, abs_tol=CLOSE * self._steps[2]):
                 return index
         raise ValueError(f"{value!r} is not in the range")
 

@@ -110,7 +110,7 @@ class AshaOracle(MultiFidelityOracle):
                 raise ConfigurationError(
                     'With `variant="stopping"` the rule is ASHA\'s own: leave `stopping` out.'
                 )
-            self.stopping = AshaRule(self.max_epochs / self.factor**halvings, self.factor)
+            self.stopping = AshaRule(max(self.max_epochs / self.factor**halvings, 1), self.factor)
 
     def settings(self) -> dict[str, Any]:
         settings = super().settings()

@@ -24,7 +24,7 @@ class BayesianOptimizationOracle(Warmed, Oracle):
 
     The first trials are spread over the space: the defaults that the user chose, then a Latin hypercube. After that a
     trial is proposed where the expected improvement on the best is largest, times the probability that it doesn't
-    fail. Running trials are taken to turn out as expected, so trials that run side by side don't meet. Conditional
+    fail. Running trials are taken to turn out a little worse than expected, so trials that run side by side don't meet. Conditional
     hyperparameters, categories, steps and logarithmic scales are modelled as what they are. Why a trial has
     its values is told by `Trial.why`. How it works, and what was measured: `docs/design/006-oracles.md`.
 

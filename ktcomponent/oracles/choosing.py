@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ktcomponent.errors import ConfigurationError
-from ktcomponent.hyperparameters import HyperParameters
+from ktcomponent.hyperparameters import HyperParameter, HyperParameters
 from ktcomponent.oracles.arguments import optional_count
 from ktcomponent.oracles.grid_search import GridSearchOracle, axis
 from ktcomponent.oracles.odometer import Odometer
@@ -88,6 +88,12 @@ def choose(
 
 def _size(space: HyperParameters | None) -> int | None:
     """How many combinations a space has; None where it isn't known, or has no end of them."""
-    if space is None or not space.space or any(hp.legal_values is None for hp in space.space):
+    if space is None or not space.space or not all(_is_listed(hp) for hp in space.space):
         return None
     return Odometer(space, axis).size()
+
+
+def _is_listed(hp: HyperParameter) -> bool:
+    """Whether a grid has all values of its domain."""
+    legal = hp.legal_values
+    return legal is not None and len(axis(hp)) >= len(legal)

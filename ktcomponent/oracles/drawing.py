@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from ktcomponent.hyperparameters import HyperParameter, HyperParameters
 from ktcomponent.oracles.odometer import Odometer
 from ktcomponent.oracles.random_numbers import uniform
-from ktcomponent.trial import Trial
+from ktcomponent.trial import Trial, TrialStatus
 
 
 class Drawing:
@@ -63,7 +64,14 @@ class Drawing:
                 return None
         return values
 
+    def _nothing_declared(self) -> bool:
+        """Whether no trial has told yet which hyperparameters there are: none has completed."""
+        completed = (t for t in self.trials.values() if t.status == TrialStatus.COMPLETED)
+        return not self.hyperparameters.space and not any(completed)
+
     def _duplicate(self, values: Mapping[str, Any]) -> bool:
+        if self._nothing_declared():
+            return False  # those that failed before they declared any may do better next time
         return self._compute_values_hash(self._tuned(values)) in self._tried_so_far
 
     def _tuned(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -73,7 +81,7 @@ class Drawing:
         return {hp.name: values[hp.name] for hp in self.hyperparameters.space if hp.name in values}
 
     def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
-        text = "".join(f"{name}={values[name]}" for name in sorted(values))
+        text = repr([(name, _told_apart(values[name])) for name in sorted(values)])
         return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
     def _record_values(self, trial: Trial) -> None:
@@ -84,3 +92,11 @@ class Drawing:
         if before is not None and before != now and before not in self._id_to_hash.values():
             self._tried_so_far.discard(before)
         self._tried_so_far.add(now)
+
+
+def _told_apart(value: Any) -> Any:
+    """The same for numbers that are written or rounded in different ways: 1 and 1.0, 0.3 and 3 * 0.1."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    rounded = float(f"{value:.13g}")
+    return int(rounded) if rounded.is_integer() else rounded

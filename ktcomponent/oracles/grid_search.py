@@ -15,7 +15,7 @@ class GridSearchOracle(Oracle):
     """Tries all combinations, default values first, the last hyperparameter turning fastest.
 
     A continuous `Float`, and an `Int` on a logarithmic scale without a step, take ten values spread evenly over
-    their scale. Hyperparameters that a trial discovers begin with their default; what that leaves out is tried
+    their scale, and their default. Hyperparameters that a trial discovers begin with their default; what that leaves out is tried
     before the search ends.
 
     Args:
@@ -62,7 +62,7 @@ class GridSearchOracle(Oracle):
                 values = grid.after(values)
             return values
 
-        if not walked:
+        if not walked or self._nothing_declared():
             values = passing(grid.first())
             if values is not None:
                 return {"status": RUNNING, "values": values, "why": {"how": "grid"}}
@@ -110,6 +110,8 @@ class _DefaultFirst(Sequence[Any]):
         if value == self._default:
             return 0
         place = self._values.index(value)
+        if place == self._gap:
+            return 0  # the default, written in another way
         return place + (place < self._gap)
 
     def __contains__(self, value: object) -> bool:

@@ -94,8 +94,7 @@ class MultiFidelityOracle(Warmed, Oracle):
             if values is None:
                 return None
             proposal = {"values": values, "why": {"how": "random"}}
-        values = {name: v for name, v in (proposal["values"] or {}).items() if not name.startswith("tuner/")}
-        return {"status": RUNNING, "values": {**values, **place}, "why": proposal["why"]}
+        return {"status": RUNNING, "values": {**(proposal["values"] or {}), **place}, "why": proposal["why"]}
 
     def _further(self, trial: Trial, place: dict[str, Any]) -> Proposal:
         """The configuration of an ended trial, whose model goes on."""

@@ -132,6 +132,11 @@ class AshaRule(StoppingRule):
     def __init__(self, min_steps: float = 1, factor: float = 3, min_trials: int = 2) -> None:
         super().__init__(min_steps, factor, min_trials)
 
+    def _rungs(self) -> Iterator[int]:
+        # Powers of `factor`, as in the paper: rounding one up doesn't move those that follow.
+        exact = (self.min_steps * float(self.factor) ** k for k in itertools.count())
+        return (rung for rung, _ in itertools.groupby(math.ceil(steps - 1e-9) for steps in exact))
+
     def is_hopeless(self, curve: Curve, others: Sequence[Curve]) -> bool:
         value, passed = _at_rung(curve, others)
         going_on = max(int((len(passed) + 1) / self.factor), 1)

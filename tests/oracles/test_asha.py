@@ -203,6 +203,15 @@ def test_the_stopping_variant_ends_trainings_and_continues_none():
         asha(variant="stopping", stopping="median")
 
 
+def test_both_variants_have_the_same_rungs():
+    for max_epochs, factor in ((20, 2), (9, 3), (10, math.sqrt(10)), (50, 2.5)):
+        arguments = {"max_epochs": max_epochs, "factor": factor, "max_configurations": 200}
+        promoting, stopping = asha(**arguments), asha(variant="stopping", **arguments)
+        epochs = [promoting._epochs(number) for number in range(promoting._top + 1)]
+        assert [stopping.stopping.rung(n) for n in epochs] == epochs
+        assert [stopping.stopping.following(n) for n in epochs[:-1]] == epochs[1:]
+
+
 @pytest.mark.parametrize("variant", ["promotion", "stopping"])
 def test_a_configuration_makes_the_same_oracle(variant):
     oracle = asha(variant=variant, min_epochs=2)

@@ -14,7 +14,7 @@ from ktcomponent.oracles.bayesian.gaussian_process import SPREAD, GaussianProces
 from ktcomponent.oracles.bayesian.known import Known
 from ktcomponent.oracles.bayesian.model_space import ModelSpace
 from ktcomponent.oracles.bayesian.proposing import Worth
-from ktcomponent.oracles.bayesian.surrogate import Surrogate, _fitted_at
+from ktcomponent.oracles.bayesian.surrogate import WORSE, Surrogate, _fitted_at
 from ktcomponent.oracles.bayesian.target import LAMBDAS, Target, yeo_johnson, yeo_johnson_back
 
 
@@ -441,3 +441,22 @@ def test_of_very_many_trials_the_best_are_kept():
     found = surrogate.scores(Known([str(i) for i in range(1500)], points, scores), np.zeros((0, 1)), False)
     assert 1000 <= len(found.process) <= 1032
     assert abs(found.best[0, 0] - 0.3) < 0.01
+
+
+@pytest.mark.parametrize("in_rungs", [False, True])
+def test_running_trials_turn_out_worse_than_expected_but_in_rungs(in_rungs):
+    rng = np.random.default_rng(7)
+    hp = HyperParameters()
+    hp.Float("x", 0, 1)
+    hp.Float("y", 0, 1)
+    space = ModelSpace(hp, pinned="y" if in_rungs else None)
+    points, running = space.legal(rng.random((12, 2))), space.legal(rng.random((3, 2)))
+    surrogate = Surrogate(space, 1e-4, 0)
+    known = Known([str(i) for i in range(12)], points, rng.random(12))
+    for i, point in enumerate(running):
+        Z = space.features(point[None])
+        (m,), (s,) = surrogate.scores(known, running[:i], False).process.predict(Z)
+        (n,), (t,) = surrogate.scores(known, running[: i + 1], False).process.predict(Z)
+        # The mean of all moves a little too.
+        assert (n - m) / s == pytest.approx(0.0 if in_rungs else WORSE, abs=0.1)
+        assert t < 0.01 * s

@@ -22,6 +22,13 @@ def small_space():
     return hp
 
 
+def wide_space():
+    """Of 1,000 integers a grid has ten."""
+    hp = HyperParameters()
+    hp.Int("units", 1, 1000, sampling="log")
+    return hp
+
+
 @pytest.mark.parametrize(
     ("spec", "space", "name", "told"),
     [
@@ -29,6 +36,7 @@ def small_space():
         ({"class": "auto"}, None, "BayesianOptimization", "trained to its end"),
         ({"max_trials": 5}, small_space(), "BayesianOptimization", "trained to its end"),
         ({"max_trials": 6}, small_space(), "GridSearch", "all 6 combinations fit into max_trials=6"),
+        ({"max_trials": 20}, wide_space(), "BayesianOptimization", "trained to its end"),
         ({"max_trials": 40, "max_epochs": 27}, None, "Asha", "lanes never wait"),
         ({"max_epochs": 27}, None, "Asha", "lanes never wait"),
         ({"max_trials": 8, "max_epochs": 27}, None, "Asha", "8 configurations are too few for rungs"),

@@ -45,6 +45,8 @@ def end_as_it_is(oracle, trial):
         (MedianRule(), [1, 2, 4, 8, 16]),
         (MedianRule(min_steps=3, factor=2), [3, 6, 12]),
         (AshaRule(), [1, 3, 9]),
+        (AshaRule(min_steps=1.25, factor=2), [2, 3, 5, 10, 20]),
+        (AshaRule(factor=1.5), [1, 2, 3, 4, 6, 8]),
         (MedianRule(factor=1.1), [1, 2, 3, 4, 5, 6]),
         (MedianRule(factor=1.5), [1, 2, 3, 5, 7, 11]),
     ],

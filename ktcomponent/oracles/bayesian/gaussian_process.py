@@ -192,6 +192,11 @@ class GaussianProcess:
         self.mean = float(both[:, 1].sum() / both[:, 0].sum())
         self._a = both[:, 1] - self.mean * both[:, 0]
 
+    def imagined(self, worse: float) -> Array:
+        """Values at the points that have none yet, each larger than what the ones before it make of it by so many deviations."""
+        n = len(self._a)
+        return np.asarray(self.means()[n:] + worse * self._L[n:, n:].sum(axis=1))
+
     def leave_one_out(self) -> tuple[Array, Array]:
         """Mean and deviation of the noisy value at each observed point, from the others: Rasmussen and Williams, eq. 5.12."""
         n = len(self._a)

@@ -122,11 +122,11 @@ class ModelSpace:
         return all(values[name] in legal for name, legal in known.items())
 
     def decode(self, point: Array) -> Values:
-        """The values of one point, those of active `Fixed` ones too."""
+        """The values of one point, those of active `Fixed` ones too, but nothing for what is pinned."""
         values: Values = {}
         for hp in self._space:
-            if hp.name not in values and hp.is_active(values):
-                j = self._column.get(id(hp))
+            j = self._column.get(id(hp))
+            if hp.name not in values and hp.is_active(values) and (j is None or j != self.pin):
                 at = INACTIVE if j is None or math.isnan(point[j]) else float(point[j])
                 values[hp.name] = hp.prob_to_value(at)
         return values

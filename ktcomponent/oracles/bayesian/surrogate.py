@@ -32,6 +32,9 @@ LABEL_NOISE = 0.01
 process takes most of it for noise."""
 PENDING_NOISE = 1e-6
 """Running trials count as if their values came without noise: next to them another look at the same spot is worth nothing."""
+WORSE = 0.75
+"""Running trials are taken to turn out worse than expected by so many deviations: as expected, a batch stays too close together.
+Where most trainings are short ones (rungs) they count as expected."""
 MOST_KEPT = 1000
 """A process holds so many trials, chosen in the same way, and those that came since it was built."""
 
@@ -40,7 +43,7 @@ class Scores:
     """A process of the scores.
 
     Attributes:
-        process: Given the trials that are known, and the running ones as expected; or an ensemble with earlier studies.
+        process: Given the trials that are known, and the running ones (`WORSE` than expected); or an ensemble with earlier studies.
         target: Maps scores to the process's values, and back.
         incumbent: The lowest mean at a point of a trial, known or running.
         best: Those points, lowest mean first.
@@ -139,13 +142,14 @@ class Surrogate:
 
         rows, process = self._process(f"scores, {power}", known, known.scores, fitted)
         target = self._target(known.scores[rows], power)
-        alone = _observed(process.copy(), target.values, self.space.features(pending))
+        worse = WORSE if self.space.pin is None else 0.0
+        alone = _observed(process.copy(), target.values, self.space.features(pending), worse)
         looked_at = np.vstack([known.points[rows], pending])
         if not self._earlier:
             return Scores(alone, target, self.space, looked_at)
         base = [self._known_earlier(n, power) for n in range(len(self._earlier))]
         seen = self.space.features(looked_at)
-        own = _observed(process, target.values, np.zeros((0, self.space.dimensions)))
+        own = _observed(process, target.values, np.zeros((0, self.space.dimensions)), 0.0)
         rng = np.random.default_rng((self._seed, len(known.ids), 2))
         say = weights(base, own, self.space.features(known.points[rows]), target.values, rng)
         # An earlier study knows nothing of this one's trials, and would have all lanes take the same spot.
@@ -183,7 +187,7 @@ class Surrogate:
         rows, process = self._process("labels", known, known.scores, lambda *_: scales)
         mean, deviation = float(np.mean(labels[rows])), float(np.std(labels[rows])) or 1.0
         values = (labels[rows] - mean) / deviation
-        process = _observed(process, values, self.space.features(pending))
+        process = _observed(process, values, self.space.features(pending), 0.0)
         return Feasibility(process, (0.5 - mean) / deviation)
 
     def _process(
@@ -217,10 +221,20 @@ class Surrogate:
         return rows, process.copy()
 
 
-def _observed(process: GaussianProcess, values: Array, pending: Array) -> GaussianProcess:
+def _observed(process: GaussianProcess, values: Array, pending: Array, worse: float) -> GaussianProcess:
+    """The process with the values at its points, and with running trials.
+
+    Args:
+        process: Knows no values yet; it is changed.
+        values: At its points.
+        pending: Features of running trials.
+        worse: See `GaussianProcess.imagined`.
+    """
+    process.observe(values)
     if len(pending):
         process.add(pending, PENDING_NOISE)
-    process.observe(values)
+        if worse:
+            process.observe(np.concatenate([values, process.imagined(worse)]))
     return process
 
 
