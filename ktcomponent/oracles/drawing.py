@@ -66,8 +66,9 @@ class Drawing:
 
     def _nothing_declared(self) -> bool:
         """Whether no trial has told yet which hyperparameters there are: none has completed."""
-        completed = (t for t in self.trials.values() if t.status == TrialStatus.COMPLETED)
-        return not self.hyperparameters.space and not any(completed)
+        return not self.hyperparameters.space and all(
+            trial.status != TrialStatus.COMPLETED for trial in self.trials.values()
+        )
 
     def _duplicate(self, values: Mapping[str, Any]) -> bool:
         if self._nothing_declared():
@@ -81,7 +82,7 @@ class Drawing:
         return {hp.name: values[hp.name] for hp in self.hyperparameters.space if hp.name in values}
 
     def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
-        text = repr([(name, _told_apart(values[name])) for name in sorted(values)])
+        text = repr([(name, str(_told_apart(values[name]))) for name in sorted(values)])
         return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
     def _record_values(self, trial: Trial) -> None:
