@@ -180,9 +180,10 @@ def dense(space, points, scales):
     return scales.s2 * (1 + math.sqrt(5) * r + 5 / 3 * r**2) * np.exp(-math.sqrt(5) * r)
 
 
-def test_the_posterior_of_scales_is_that_of_a_normal_distribution(observed):
+@pytest.mark.parametrize(("steady", "noise"), [(None, -6), (0, -4)])
+def test_the_posterior_of_scales_is_that_of_a_normal_distribution(observed, steady, noise):
     space, points, y = observed
-    prior = Prior(space.groups, space.is_number)
+    prior = Prior(space.groups, space.is_number, steady=steady)
     scales = Scales(np.exp(prior.centre + 0.1), 1.3, 0.05)
     theta = np.log([*scales.lengths, scales.s2, scales.n2])
     R = dense(space, points, scales) + scales.n2 * np.eye(len(y))
@@ -190,7 +191,7 @@ def test_the_posterior_of_scales_is_that_of_a_normal_distribution(observed):
     mean = ones @ y / ones.sum()
     likelihood = stats.multivariate_normal(np.full(len(y), mean), R).logpdf(y)
     log_prior = -np.sum((0.1 / SPREAD) ** 2) / 2 * len(prior.centre) - math.log(1.3) ** 2 / 2
-    log_prior -= (math.log(0.05) + 4) ** 2 / 2 + math.log(0.05)
+    log_prior -= (math.log(0.05) - noise) ** 2 / 2 + math.log(0.05)
     value, _ = prior.negative_log_posterior(theta, space.features(points), y)
     assert value == pytest.approx(-likelihood - log_prior - len(y) / 2 * math.log(2 * math.pi))
 

@@ -29,6 +29,9 @@ Array = npt.NDArray[np.float64]
 SQRT5 = math.sqrt(5.0)
 NUMBER, OTHER, STEADY = 0.4, 0.8, 4.0
 """Median of a number's length scale, of a category's or a condition's, and of epochs trained, over sqrt(K)."""
+NOISE, NOISE_IN_RUNGS = -6.0, -4.0
+"""Median of the logarithm of the noise's variance; its standard deviation is 1. Few trials can't tell noise from a function that is not
+understood yet: what is taken for noise is not looked into."""
 MOST_JITTERED = 30
 """So often a tenfold diagonal is tried."""
 SPREAD = 0.35
@@ -68,6 +71,7 @@ class Prior:
         if steady is not None:
             medians[steady] = STEADY
         self.centre = np.log(medians * math.sqrt(max(len(is_number), 1)))
+        self._noise_centre = NOISE if steady is None else NOISE_IN_RUNGS
         low, high = BOUNDS_N2
         self._noise = min(max(low, least_noise), high), high
 
@@ -126,10 +130,10 @@ class Prior:
         gradient[-1] = n2 * float(np.trace(by_R))
         off = theta[:-2] - self.centre
         value += float(np.sum(off**2)) / (2.0 * SPREAD**2) + theta[-2] ** 2 / 2.0
-        value += (theta[-1] + 4.0) ** 2 / 2.0 + theta[-1]
+        value += (theta[-1] - self._noise_centre) ** 2 / 2.0 + theta[-1]
         gradient[:-2] += off / SPREAD**2
         gradient[-2] += theta[-2]
-        gradient[-1] += theta[-1] + 4.0 + 1.0
+        gradient[-1] += theta[-1] - self._noise_centre + 1.0
         return value, gradient
 
 
