@@ -44,9 +44,17 @@ def make(package, name, tmp_path, **kwargs):
 def test_the_grid_has_the_same_order(theirs, ours, declare, tmp_path):
     there = run(make(theirs, "GridSearchOracle", tmp_path), declare)
     here = run(make(ours, "GridSearchOracle", tmp_path), declare)
+    there = [
+        values for n, values in enumerate(there) if _as_written(values) not in map(_as_written, there[:n])
+    ]
     # Where KerasTuner forgets what a late discovery left out, it is tried at the end.
     assert here[: len(there)] == there
     assert len({tuple(sorted(v.items())) for v in here}) == len(here)
+
+
+def _as_written(values):
+    """KerasTuner tries 0.3, a default, and 3 * 0.1, a step, as if they were two values."""
+    return {name: round(v, 9) if isinstance(v, float) else v for name, v in values.items()}
 
 
 def hyperband(package, tmp_path, max_epochs, factor, iterations=1):
