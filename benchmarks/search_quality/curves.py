@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.search_quality.space import category, declare, real, whole
+from benchmarks.search_quality.space import Dimension, category, declare, real, whole
 
 PATH = Path(__file__).with_name("curves.jsonl")
 EPOCHS = 50
@@ -67,18 +68,18 @@ def build(values: dict[str, Any]) -> Any:
     return model
 
 
-def configurations() -> list[dict[str, Any]]:
-    """All there are, in an order that leaves an interrupted table with all kinds of them."""
+def configurations(space: Sequence[Dimension]) -> list[dict[str, Any]]:
+    """All that a grid has, in an order that leaves an interrupted table with all kinds of them."""
     import ktcomponent
     from ktcomponent.oracles import RandomSearchOracle
 
     hp = ktcomponent.HyperParameters()
-    declare(SPACE, hp)
+    declare(space, hp)
     oracle = RandomSearchOracle("loss", max_trials=None, hyperparameters=hp, seed=0)
     found = []
     while (trial := oracle.create_trial(str(len(found)))).status == "RUNNING":
         values = trial.hyperparameters.values
-        found.append({d.name: values[d.name] for d in SPACE if d.is_active(values)})
+        found.append({d.name: values[d.name] for d in space if d.is_active(values)})
     return found
 
 
@@ -91,7 +92,7 @@ def main() -> None:
     x, held_x, y, held_y = train_test_split(x, y, train_size=TRAINED, random_state=0, stratify=y)
     done = len(PATH.read_text().splitlines()) if PATH.exists() else 0
     with PATH.open("a") as table:
-        for number, values in list(enumerate(configurations()))[done:]:
+        for number, values in list(enumerate(configurations(SPACE)))[done:]:
             keras.backend.clear_session()
             keras.utils.set_random_seed(number)
             history = (

@@ -2,18 +2,19 @@
 
     python -m benchmarks.search_quality.early_stopping
 
-On trainings replayed from the table of curves, or on those of `trainings.py` (`--set friedman`), on which rules are developed.
+On trainings replayed from the table of curves; or on those on which rules are developed: `--set grids`, all of `grids.py`, where
+what counts is the part of all configurations that is better than the best one found, or those of `trainings.py` (`--set friedman`).
 """
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import numpy as np
 
+from benchmarks.search_quality.grids import GRIDS, grid
 from benchmarks.search_quality.multi_fidelity import made, trained
-from benchmarks.search_quality.replay import run
+from benchmarks.search_quality.replay import Table, run
 from benchmarks.search_quality.trainings import NAMES
 from ktcomponent.oracles.stopping import RULES
 
@@ -25,33 +26,46 @@ def error(values: np.ndarray) -> float:
     return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
+def searched(name: str, oracle: str, seed: int, trials: int, rule: str | None) -> tuple[int, float]:
+    """How many epochs a search took, and what it came to."""
+    table = grid(name) if name in GRIDS else trained(name)
+    found = run(made("ktcomponent", oracle, table, seed, max_trials=trials, stopping=rule), table)
+    reached = found["reached"]
+    if isinstance(table, Table) and name in GRIDS:
+        reached = float(np.mean(table.losses[:, -1] < reached))
+    return found["epochs"], reached
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--set", choices=["reported", *NAMES], default="reported")
+    parser.add_argument("--set", choices=["reported", "grids", *NAMES], default="reported")
     parser.add_argument("--searches", default=",".join(ORACLES))
     parser.add_argument("--rules", default=",".join(RULES), help="compared with none")
     options = parser.parse_args()
+    names = GRIDS if options.set == "grids" else [options.set]
+    measure = "better configurations" if options.set == "grids" else "best loss"
     print(f"{options.set}: {options.trials} trials, {options.seeds} seeds")
     print(
-        "| search | rule | epochs | best loss | standard error | difference to none | standard error |\n"
+        f"| search | rule | epochs | {measure} | standard error | difference to none | standard error |\n"
         "|---|---|---|---|---|---|---|"
     )
-    for name in options.searches.split(","):
-        without: list[dict[str, Any]] = []
+    for search in options.searches.split(","):
+        without = np.zeros((0, 2))
         for rule in (None, *options.rules.split(",")):
-            found = []
-            for seed in range(options.seeds):
-                table = trained(options.set)
-                arguments = {"max_trials": options.trials, "stopping": rule}
-                found.append(run(made("ktcomponent", ORACLES[name], table, seed, **arguments), table))
-            without = without or found
-            part = sum(r["epochs"] for r in found) / sum(r["epochs"] for r in without)
-            off = np.array([a["reached"] - b["reached"] for a, b in zip(found, without, strict=True)])
-            best = np.array([r["reached"] for r in found])
+            found = np.array(
+                [
+                    searched(name, ORACLES[search], seed, options.trials, rule)
+                    for name in names
+                    for seed in range(options.seeds)
+                ]
+            )
+            without = without if len(without) else found
+            part, best = found[:, 0].sum() / without[:, 0].sum(), found[:, 1]
+            off = best - without[:, 1]
             print(
-                f"| {name} | {rule} | {part:.0%} | {best.mean():.4f} | {error(best):.4f} "
+                f"| {search} | {rule} | {part:.0%} | {best.mean():.4f} | {error(best):.4f} "
                 f"| {off.mean():+.4f} | {error(off):.4f} |",
                 flush=True,
             )

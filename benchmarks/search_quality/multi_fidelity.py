@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.search_quality.curves import EPOCHS
-from benchmarks.search_quality.replay import Table, Trained, run
+from benchmarks.search_quality.replay import Trained, reported, run
 from benchmarks.search_quality.space import declare
 from benchmarks.search_quality.systems import far_apart
 from benchmarks.search_quality.trainings import NAMES, Trainings
@@ -29,7 +29,7 @@ MOST = 20_000
 
 def trained(name: str) -> Trained:
     """The trainings of one search."""
-    return Table() if name == "reported" else Trainings(name)
+    return reported() if name == "reported" else Trainings(name)
 
 
 def made(package: str, name: str, table: Trained, seed: int, **arguments: Any) -> Any:

@@ -31,19 +31,22 @@ class Trained(Protocol):
 
 
 class Table:
-    """The trainings of the table.
+    """The trainings of all configurations of a grid.
+
+    Args:
+        rows: The values of each, and its loss after each epoch.
+        space: The search space.
 
     Attributes:
-        space: The search space.
-        losses: What each training has reached after each epoch, as the part of images that it gets wrong; an array (n, epochs).
+        losses: What each training has reached after each epoch; an array (n, epochs).
     """
 
-    def __init__(self) -> None:
-        rows = [json.loads(line) for line in PATH.read_text().splitlines()]
-        wrong = 1.0 - np.array([row["val_accuracy"] for row in rows])
-        self.losses = np.minimum.accumulate(wrong, axis=1)
-        self.space = SPACE
-        self._row_of = {self._key(row["values"]): n for n, row in enumerate(rows)}
+    def __init__(
+        self, rows: Sequence[tuple[Mapping[str, Any], Sequence[float]]], space: Sequence[Dimension]
+    ) -> None:
+        self.losses = np.minimum.accumulate(np.array([losses for _, losses in rows]), axis=1)
+        self.space = space
+        self._row_of = {self._key(values): n for n, (values, _) in enumerate(rows)}
 
     def curve(self, values: Mapping[str, Any]) -> np.ndarray:
         return np.asarray(self.losses[self._row_of[self._key(values)]])
@@ -56,6 +59,12 @@ class Table:
         """The values of active hyperparameters; numbers to six digits, since packages differ in the last bit of a grid's."""
         known = (values[d.name] if d.is_active(values) else None for d in self.space)
         return tuple(float(f"{v:.6g}") if isinstance(v, float) else v for v in known)
+
+
+def reported() -> Table:
+    """The table of Keras networks; losses are the part of images that one gets wrong."""
+    rows = [json.loads(line) for line in PATH.read_text().splitlines()]
+    return Table([(row["values"], [1.0 - right for right in row["val_accuracy"]]) for row in rows], SPACE)
 
 
 def run(

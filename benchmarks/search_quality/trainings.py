@@ -62,10 +62,13 @@ NAMES = ("friedman", "classes", "quantiles", "spirals")
 class Curve(Sequence[float]):
     """What a training has reached after each epoch; it trains as far as it is asked."""
 
-    def __init__(self, data: tuple[Any, Any], values: Mapping[str, Any], seed: int) -> None:
+    def __init__(
+        self, data: tuple[Any, Any], values: Mapping[str, Any], seed: int, trained: int = TRAINED
+    ) -> None:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
         self._x, self._y = data
+        self._trained = trained
         self._is_number = self._y.dtype.kind == "f"
         self._model = (MLPRegressor if self._is_number else MLPClassifier)(
             hidden_layer_sizes=(values["units"],) * values["layers"],
@@ -93,16 +96,22 @@ class Curve(Sequence[float]):
             warnings.simplefilter("ignore")
             try:
                 if self._is_number:
-                    self._model.partial_fit(self._x[:TRAINED], self._y[:TRAINED])
+                    self._model.partial_fit(self._x[: self._trained], self._y[: self._trained])
                 else:
                     classes = np.unique(self._y)
-                    self._model.partial_fit(self._x[:TRAINED], self._y[:TRAINED], classes=classes)
-                told = self._model.predict(self._x[TRAINED:])
+                    self._model.partial_fit(
+                        self._x[: self._trained], self._y[: self._trained], classes=classes
+                    )
+                told = self._model.predict(self._x[self._trained :])
             except ValueError as error:
                 if "non-finite" not in str(error):
                     raise
                 return 1.0
-        wrong = np.square(told - self._y[TRAINED:]) if self._is_number else told != self._y[TRAINED:]
+        wrong = (
+            np.square(told - self._y[self._trained :])
+            if self._is_number
+            else told != self._y[self._trained :]
+        )
         return float(np.nan_to_num(np.minimum(wrong.mean(), 1.0), nan=1.0))
 
 

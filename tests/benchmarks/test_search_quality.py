@@ -2,18 +2,18 @@
 
 import pytest
 
-from benchmarks.search_quality.curves import EPOCHS, configurations
+from benchmarks.search_quality.curves import EPOCHS, SPACE, configurations
 from benchmarks.search_quality.multi_fidelity import made
-from benchmarks.search_quality.replay import Table, run
+from benchmarks.search_quality.replay import reported, run
 
 
 @pytest.fixture(scope="module")
 def table():
-    return Table()
+    return reported()
 
 
 def test_whatever_a_search_proposes_was_trained(table):
-    every = configurations()
+    every = configurations(SPACE)
     assert len(every) == len(table.losses) == 540
     curves = [table.curve(values) for values in every]
     assert {len(curve) for curve in curves} == {EPOCHS}
