@@ -2,8 +2,8 @@
 
     python -m benchmarks.search_quality.early_stopping
 
-On trainings replayed from the table of curves; or on those on which rules are developed: `--set grids`, all of `grids.py`, where
-what counts is the part of all configurations that is better than the best one found, or those of `trainings.py` (`--set friedman`).
+On trainings replayed from the table of curves; or on those on which rules are developed: `--set grids` for all of `grids.py`, or one of them by its name,
+where what counts is the part of all configurations that is better than the best one found; or those of `trainings.py` (`--set friedman`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.search_quality.grids import GRIDS, grid
 from benchmarks.search_quality.multi_fidelity import made, trained
-from benchmarks.search_quality.replay import Table, run
+from benchmarks.search_quality.replay import run
 from benchmarks.search_quality.trainings import NAMES
 from ktcomponent.oracles.stopping import RULES
 
@@ -27,25 +27,24 @@ def error(values: np.ndarray) -> float:
 
 
 def searched(name: str, oracle: str, seed: int, trials: int, rule: str | None) -> tuple[int, float]:
-    """How many epochs a search took, and what it came to."""
-    table = grid(name) if name in GRIDS else trained(name)
+    """How many epochs a search took; and the loss that it came to, or on a grid the part of configurations with a smaller one."""
+    on_grid = grid(name) if name in GRIDS else None
+    table = on_grid or trained(name)
     found = run(made("ktcomponent", oracle, table, seed, max_trials=trials, stopping=rule), table)
     reached = found["reached"]
-    if isinstance(table, Table) and name in GRIDS:
-        reached = float(np.mean(table.losses[:, -1] < reached))
-    return found["epochs"], reached
+    return found["epochs"], reached if on_grid is None else float(np.mean(on_grid.losses[:, -1] < reached))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--set", choices=["reported", "grids", *NAMES], default="reported")
+    parser.add_argument("--set", choices=["reported", "grids", *GRIDS, *NAMES], default="reported")
     parser.add_argument("--searches", default=",".join(ORACLES))
     parser.add_argument("--rules", default=",".join(RULES), help="compared with none")
     options = parser.parse_args()
     names = GRIDS if options.set == "grids" else [options.set]
-    measure = "better configurations" if options.set == "grids" else "best loss"
+    measure = "better configurations" if names[0] in GRIDS else "best loss"
     print(f"{options.set}: {options.trials} trials, {options.seeds} seeds")
     print(
         f"| search | rule | epochs | {measure} | standard error | difference to none | standard error |\n"

@@ -8,6 +8,7 @@ not the reported table's, but for "digits": there it is dense networks without d
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,19 @@ GRIDS = ("digits", "cancer", "diabetes", "friedman2", "friedman1", "clusters", "
 BATCH = 32
 
 
+@functools.cache
 def grid(name: str) -> Table:
-    """The trainings of one of `GRIDS`, which must have been made."""
-    rows = [json.loads(line) for line in (FOLDER / f"{name}.jsonl").read_text().splitlines()]
+    """The trainings of one of `GRIDS`.
+
+    Raises:
+        SystemExit: If it has not been made.
+    """
+    path = FOLDER / f"{name}.jsonl"
+    if not path.exists():
+        raise SystemExit(
+            f"There is no grid {name!r} yet: run python -m benchmarks.search_quality.grids first."
+        )
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
     return Table([(row["values"], row["losses"]) for row in rows], SPACE)
 
 

@@ -107,12 +107,10 @@ class Curve(Sequence[float]):
                 if "non-finite" not in str(error):
                     raise
                 return 1.0
-        wrong = (
-            np.square(told - self._y[self._trained :])
-            if self._is_number
-            else told != self._y[self._trained :]
-        )
-        return float(np.nan_to_num(np.minimum(wrong.mean(), 1.0), nan=1.0))
+        right = self._y[self._trained :]
+        with np.errstate(over="ignore"):
+            loss = np.mean(np.square(told - right) if self._is_number else told != right)
+        return float(np.nan_to_num(np.minimum(loss, 1.0), nan=1.0))
 
 
 class Trainings:

@@ -1,7 +1,11 @@
 """What the comparison of oracles stands on."""
 
+import json
+
+import numpy as np
 import pytest
 
+from benchmarks.search_quality import grids, trainings
 from benchmarks.search_quality.curves import EPOCHS, SPACE, configurations
 from benchmarks.search_quality.multi_fidelity import made
 from benchmarks.search_quality.replay import reported, run
@@ -31,3 +35,32 @@ def test_a_replayed_search_trains_as_far_as_its_trials_say(table):
     halved = run(made("ktcomponent", "AshaOracle", table, 0, **arguments), table)
     assert halved["epochs"] == 3 * 2 + (50 - 2)
     assert full["best"] == full["reached"] <= 1.0
+
+
+def test_a_grid_holds_the_training_of_every_configuration(tmp_path, monkeypatch):
+    monkeypatch.setattr(grids, "FOLDER", tmp_path)
+    grids.grid.cache_clear()
+    with pytest.raises(SystemExit, match="grids first"):
+        grids.grid("cancer")
+    every = configurations(grids.SPACE)
+    assert len(every) == 1134
+    rows = [{"values": values, "losses": [n + 2.0, n + 3.0, float(n)]} for n, values in enumerate(every)]
+    (tmp_path / "cancer.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = grids.grid("cancer")
+    assert [list(table.curve(values)) for values in every] == [[n + 2.0, n + 2.0, n] for n in range(1134)]
+    grids.grid.cache_clear()
+
+
+def test_a_training_learns_from_as_many_as_it_is_told():
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    values = {
+        "units": 8,
+        "layers": 1,
+        "activation": "relu",
+        "optimizer": "adam",
+        "decay": 1e-4,
+        "batch": 32,
+        "rate": 0.1,
+    }
+    reached = [trainings.Curve((x, (x[:, 0] > 0).astype(int)), values, 0, trained)[9] for trained in (2, 150)]
+    assert reached[1] < 0.1 < reached[0]
