@@ -2,6 +2,8 @@
 
     python -m benchmarks.search_quality.early_stopping
 
+With `--also 36,80` also searches of so many trials: a shorter one without a rule, and one that has what a rule saves for more trials.
+
 On trainings replayed from the table of curves; or on those on which rules are developed: `--set grids` for all of `grids.py`, or one of them by its name,
 where what counts is the part of all configurations that is better than the best one found; or those of `trainings.py` (`--set friedman`).
 """
@@ -9,6 +11,7 @@ where what counts is the part of all configurations that is better than the best
 from __future__ import annotations
 
 import argparse
+import itertools
 
 import numpy as np
 
@@ -39,23 +42,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument(
+        "--also", default="", help="other numbers of trials, compared with `--trials` and no rule"
+    )
     parser.add_argument("--set", choices=["reported", "grids", *GRIDS, *NAMES], default="reported")
     parser.add_argument("--searches", default=",".join(ORACLES))
     parser.add_argument("--rules", default=",".join(RULES), help="compared with none")
     options = parser.parse_args()
     names = GRIDS if options.set == "grids" else [options.set]
     measure = "better configurations" if names[0] in GRIDS else "best loss"
-    print(f"{options.set}: {options.trials} trials, {options.seeds} seeds")
+    counts = [options.trials, *map(int, filter(None, options.also.split(",")))]
     print(
-        f"| search | rule | epochs | {measure} | standard error | difference to none | standard error |\n"
-        "|---|---|---|---|---|---|---|"
+        f"{options.set}: {options.seeds} seeds; the difference is that to {options.trials} trials without a rule"
+    )
+    print(
+        f"| search | rule | trials | epochs | {measure} | standard error | difference | standard error |\n"
+        "|---|---|---|---|---|---|---|---|"
     )
     for search in options.searches.split(","):
         without = np.zeros((0, 2))
-        for rule in (None, *options.rules.split(",")):
+        for rule, trials in itertools.product((None, *options.rules.split(",")), counts):
             found = np.array(
                 [
-                    searched(name, ORACLES[search], seed, options.trials, rule)
+                    searched(name, ORACLES[search], seed, trials, rule)
                     for name in names
                     for seed in range(options.seeds)
                 ]
@@ -64,7 +73,7 @@ def main() -> None:
             part, best = found[:, 0].sum() / without[:, 0].sum(), found[:, 1]
             off = best - without[:, 1]
             print(
-                f"| {search} | {rule} | {part:.0%} | {best.mean():.4f} | {error(best):.4f} "
+                f"| {search} | {rule or 'none'} | {trials} | {part:.0%} | {best.mean():.4f} | {error(best):.4f} "
                 f"| {off.mean():+.4f} | {error(off):.4f} |",
                 flush=True,
             )
