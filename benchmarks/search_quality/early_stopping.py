@@ -2,7 +2,7 @@
 
     python -m benchmarks.search_quality.early_stopping
 
-With `--also 36,80` also searches of so many trials: a shorter one without a rule, and one that has what a rule saves for more trials.
+With `--also 36 80` also searches of so many trials: a shorter one without a rule, and one that has what a rule saves for more trials.
 
 On trainings replayed from the table of curves; or on those on which rules are developed: `--set grids` for all of `grids.py`, or one of them by its name,
 where what counts is the part of all configurations that is better than the best one found; or those of `trainings.py` (`--set friedman`).
@@ -42,16 +42,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument(
-        "--also", default="", help="other numbers of trials, compared with `--trials` and no rule"
-    )
+    parser.add_argument("--also", type=int, nargs="*", default=[], help="other numbers of trials")
     parser.add_argument("--set", choices=["reported", "grids", *GRIDS, *NAMES], default="reported")
     parser.add_argument("--searches", default=",".join(ORACLES))
     parser.add_argument("--rules", default=",".join(RULES), help="compared with none")
     options = parser.parse_args()
     names = GRIDS if options.set == "grids" else [options.set]
     measure = "better configurations" if names[0] in GRIDS else "best loss"
-    counts = [options.trials, *map(int, filter(None, options.also.split(",")))]
+    counts = [options.trials, *options.also]
     print(
         f"{options.set}: {options.seeds} seeds; the difference is that to {options.trials} trials without a rule"
     )
