@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ def digits() -> tuple[Any, Any]:
     return (x / 16.0).reshape(-1, 8, 8, 1).astype("float32"), y
 
 
-def build(values: dict[str, Any]) -> Any:
+def build(values: Mapping[str, Any], **compiled: Any) -> Any:
+    """A network, compiled with what is told besides."""
     import keras
     from keras import layers
 
@@ -64,7 +65,7 @@ def build(values: dict[str, Any]) -> Any:
     else:
         optimizer = keras.optimizers.Adam(values["rate"])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, metrics=["accuracy"])
+    model.compile(optimizer, loss, metrics=["accuracy"], **compiled)
     return model
 
 

@@ -6,6 +6,7 @@ With `--also 36 80` also searches of so many trials: a shorter one without a rul
 
 On trainings replayed from the table of curves; or on those on which rules are developed: `--set grids` for all of `grids.py`, or one of them by its name,
 where what counts is the part of all configurations that is better than the best one found; or those of `trainings.py` (`--set friedman`).
+Or searches of `live.py`, in which Keras trained: `--set live`, and `--set live-unseen` for images that the search had not judged by.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import itertools
 
 import numpy as np
 
+from benchmarks.search_quality import live
 from benchmarks.search_quality.grids import GRIDS, grid
 from benchmarks.search_quality.multi_fidelity import made, trained
 from benchmarks.search_quality.replay import run
@@ -31,6 +33,9 @@ def error(values: np.ndarray) -> float:
 
 def searched(name: str, oracle: str, seed: int, trials: int, rule: str | None) -> tuple[int, float]:
     """How many epochs a search took; and the loss that it came to, or on a grid the part of configurations with a smaller one."""
+    if name in live.MEASURES:
+        found = live.searched((oracle, trials, rule, seed))
+        return found["epochs"], found[live.MEASURES[name]]
     on_grid = grid(name) if name in GRIDS else None
     table = on_grid or trained(name)
     found = run(made("ktcomponent", oracle, table, seed, max_trials=trials, stopping=rule), table)
@@ -43,7 +48,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--also", type=int, nargs="*", default=[], help="other numbers of trials")
-    parser.add_argument("--set", choices=["reported", "grids", *GRIDS, *NAMES], default="reported")
+    parser.add_argument(
+        "--set", choices=["reported", "grids", *GRIDS, *NAMES, *live.MEASURES], default="reported"
+    )
     parser.add_argument("--searches", default=",".join(ORACLES))
     parser.add_argument("--rules", default=",".join(RULES), help="compared with none")
     options = parser.parse_args()

@@ -14,7 +14,7 @@ import os
 import time
 from typing import Any
 
-from benchmarks.search_quality.run import ONE_THREAD
+from benchmarks.search_quality.processes import ONE_THREAD
 from benchmarks.search_quality.space import Dimension, category, real, whole
 from benchmarks.search_quality.systems import SYSTEMS
 

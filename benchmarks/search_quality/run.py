@@ -8,11 +8,7 @@ A search that is there is not run again; `--again` forgets a system's results fi
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import json
-import multiprocessing
-import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -20,14 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.search_quality import problems
+from benchmarks.search_quality import problems, processes
 from benchmarks.search_quality.systems import SYSTEMS
 
 RESULTS = Path(__file__).parent / "results"
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"), "1"
-)
-"""The last one is for SMAC, whose forest takes as many threads as there are cores."""
 
 
 def search(system: str, problem: problems.Problem, seed: int, trials: int, batch: int) -> dict[str, Any]:
@@ -102,26 +94,14 @@ def main() -> None:
         if options.problems in problem.name
         and (system, problem.name, seed, options.trials, options.batch) not in done
     ]
-    os.environ.update(ONE_THREAD)  # the processes that run searches are started anew, and read it
-    started_anew = multiprocessing.get_context("spawn")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    pool = concurrent.futures.ProcessPoolExecutor(options.workers, started_anew)
-    try:
-        running = {pool.submit(_job, job): job for job in jobs}
-        for number, ended in enumerate(concurrent.futures.as_completed(running)):
-            try:
-                result = ended.result()
-            except concurrent.futures.BrokenExecutor:
-                raise
-            except Exception as error:  # noqa: BLE001 - a system that fails at one problem is judged by the others
-                print(f"no result of {running[ended]}: {error}", file=sys.stderr)
-                continue
-            with (options.results / f"{result['system']}.jsonl").open("a") as file:
-                file.write(json.dumps(result) + "\n")
-            if sys.stderr.isatty():
-                print(f"{number + 1} of {len(jobs)} searches", end="\r", file=sys.stderr)
-    finally:
-        pool.shutdown(cancel_futures=True)  # told to end, it ends after the searches that run
+    for number, (job, result) in enumerate(processes.each(_job, jobs, options.workers)):
+        if isinstance(result, Exception):  # a system that fails at one problem is judged by the others
+            print(f"no result of {job}: {result}", file=sys.stderr)
+            continue
+        with (options.results / f"{result['system']}.jsonl").open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        if sys.stderr.isatty():
+            print(f"{number + 1} of {len(jobs)} searches", end="\r", file=sys.stderr)
 
 
 if __name__ == "__main__":
