@@ -79,16 +79,17 @@ class StoppingRule:
 
         Args:
             curve: The best that it had reached at each of its rungs; smaller is better.
-            others: The same of all other trainings, of which at least `min_trials` have passed that rung.
+            others: The same of all other trainings, as they were begun; at least `min_trials` have passed that rung.
         """
         raise NotImplementedError
 
 
 class MedianRule(StoppingRule):
-    """Ends a training that is worse than half of the others were after as many steps.
+    """Ends a training that is worse than half of the latest others were after as many steps.
 
     Source: D. Golovin et al., "Google Vizier: A Service for Black-Box Optimization", KDD 2017, section 3.2.1; here by the
-    best value reached, and by its rank among those that came as far, so each rung halves what goes on.
+    best value reached, by its rank among those that came as far, so each rung halves what goes on, and among the latest of
+    them: where a search learns, nearly all that it tries is better than half of what it began with.
 
     Args:
         min_steps, factor, min_trials: See `StoppingRule`.
@@ -96,6 +97,7 @@ class MedianRule(StoppingRule):
             favour what begins fast. With 0 only `min_steps` counts.
         leaders: Nor does one end that is no worse than one of so many others was then, which came to be the best of those that
             passed the last rung: where the best ones begin slowly, so may this one.
+        latest: With how many it is compared at most, the last begun of those that came as far.
     """
 
     name = "median"
@@ -107,17 +109,19 @@ class MedianRule(StoppingRule):
         min_trials: int = 5,
         grace: float = GRACE,
         leaders: int = 3,
+        latest: int = 10,
     ) -> None:
         super().__init__(min_steps, factor, min_trials)
         self.grace = self._number("grace", grace, 0, most=1)
         self.leaders = self._number("leaders", leaders, 0)
+        self.latest = self._number("latest", latest, 1)
 
     def is_hopeless(self, curve: Curve, others: Sequence[Curve]) -> bool:
         value, passed = _at_rung(curve, others)
         rung, last = max(curve), max(max(other) for other in others)
         whole = sorted((other for other in others if last in other), key=lambda other: other[last])
         led = [other[rung] for other in whole[: int(self.leaders)] if rung in other]
-        return value > statistics.median(passed) and value > max(led, default=-math.inf)
+        return value > statistics.median(passed[-int(self.latest) :]) and value > max(led, default=-math.inf)
 
 
 class AshaRule(StoppingRule):

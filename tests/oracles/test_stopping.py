@@ -64,6 +64,15 @@ def test_the_median_rule_ends_the_worse_half():
     assert rule.is_hopeless({2: float("inf")}, at(2, [1, 2]))
 
 
+def test_the_median_rule_compares_with_the_latest():
+    improving = at(2, [9.0] * 20 + [2.0, 1.0] * 5)
+    assert MedianRule(leaders=0).is_hopeless({2: 1.6}, improving)
+    assert not MedianRule(leaders=0).is_hopeless({2: 1.4}, improving)
+    assert not MedianRule(leaders=0, latest=30).is_hopeless({2: 8.0}, improving)
+    # Those that have not come as far don't count as the latest.
+    assert MedianRule(leaders=0).is_hopeless({2: 1.6}, improving + at(1, [9.0] * 10))
+
+
 def test_a_training_that_begins_as_one_of_the_best_did_goes_on():
     fast = [{2: 1.0 + n / 10, 8: 1.0} for n in range(6)]
     slow = [{2: 5.0, 8: 0.1}, {2: 4.0, 8: 0.2}]
