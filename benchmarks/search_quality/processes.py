@@ -26,7 +26,7 @@ def each(function: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> I
     """
     os.environ.update(ONE_THREAD)  # the processes are started anew, and read it
     started_anew = multiprocessing.get_context("spawn")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     pool = concurrent.futures.ProcessPoolExecutor(workers, started_anew)
     try:
         running = {pool.submit(function, job): job for job in jobs}
@@ -37,3 +37,4 @@ def each(function: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> I
             yield running[ended], ended.result() if error is None else error
     finally:
         pool.shutdown(cancel_futures=True)
+        signal.signal(signal.SIGTERM, before)

@@ -1,11 +1,12 @@
 """What the comparison of oracles stands on."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 
-from benchmarks.search_quality import grids, trainings
+from benchmarks.search_quality import grids, live, processes, trainings
 from benchmarks.search_quality.curves import EPOCHS, SPACE, configurations
 from benchmarks.search_quality.multi_fidelity import made
 from benchmarks.search_quality.replay import reported, run
@@ -64,3 +65,26 @@ def test_a_training_learns_from_as_many_as_it_is_told():
     }
     reached = [trainings.Curve((x, (x[:, 0] > 0).astype(int)), values, 0, trained)[9] for trained in (2, 150)]
     assert reached[1] < 0.1 < reached[0]
+
+
+def test_searches_run_in_processes_of_their_own(monkeypatch):
+    for name, value in processes.ONE_THREAD.items():
+        monkeypatch.setenv(name, value)  # so that they are as before afterwards
+    ended = dict(processes.each(math.sqrt, [4.0, -1.0], workers=1))
+    assert ended[4.0] == 2.0
+    assert isinstance(ended[-1.0], ValueError)
+
+
+def test_a_search_in_which_keras_trains_is_the_same_again(monkeypatch, tmp_path):
+    monkeypatch.setattr(live, "EPOCHS", 2)
+    job = ("BayesianOptimizationOracle", 2, "median", 3)
+    found = live.search(job)
+    assert found["epochs"] == 4
+    assert 0.0 < found["wrong"] < 1.0
+    assert 0.0 < found["unseen_wrong"] < 1.0
+    assert live.search(job) == found
+    monkeypatch.setattr(live, "KEPT", tmp_path / "live.jsonl")
+    with pytest.raises(SystemExit, match="not run yet"):
+        live.searched(job)
+    live.KEPT.write_text(json.dumps(found) + "\n")
+    assert live.searched(job) == found
