@@ -1,7 +1,10 @@
 """What tests of steps share: their settings, and a step that runs beside the test."""
 
+import contextlib
 import json
 import time
+
+import psutil
 
 from ktcomponent.storage import open_storage
 from ktcomponent.study import Study
@@ -32,7 +35,7 @@ def running(commands):
         study = Study.find(open_storage(commands.study))
         return study if study is not None and study.state.running() else None
 
-    return wait_until(look)
+    return wait_until(look, 60)
 
 
 def ended_within(process, seconds):
@@ -40,3 +43,12 @@ def ended_within(process, seconds):
     output, _ = process.communicate(timeout=60)
     assert time.monotonic() - began < seconds
     return process.returncode, output
+
+
+def kill_all_of(step):
+    """A step with its supervisor, child and guard, as when its machine is gone."""
+    for process in [*psutil.Process(step.pid).children(recursive=True), step]:
+        # One may end since the one before did.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    step.wait()

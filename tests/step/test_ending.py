@@ -12,7 +12,7 @@ import pytest
 from ktcomponent.step.plan import parse_time
 from ktcomponent.storage import open_storage
 from ktcomponent.study import Study
-from tests.step.steps import TWELVE, ended_within, oracle, running, statuses, wait_until
+from tests.step.steps import TWELVE, ended_within, kill_all_of, oracle, running, statuses, wait_until
 
 
 def test_sigterm_gives_the_trial_back_and_leaves_no_process(commands):
@@ -137,9 +137,7 @@ def test_a_step_of_an_ended_search_frees_what_its_owner_left(commands):
         "step", "--study", commands.study, "--hypermodel", "fast:sleepy", "--oracle", TWELVE, "--owner", "me"
     )
     running(commands)
-    for process in [*psutil.Process(step.pid).children(recursive=True), psutil.Process(step.pid)]:
-        process.kill()
-    step.wait()
+    kill_all_of(step)
     assert commands.run("stop", commands.study)[0] == 0
     assert commands.step("--owner", "me", "--max-wait", "5")[0] == 99
     assert commands.open().state.running() == {}

@@ -10,9 +10,8 @@ import psutil
 import pytest
 
 from ktcomponent.export import best_trials
-from ktcomponent.storage import open_storage
-from ktcomponent.study import Study
 from ktcomponent.study.binding import kept_oracle
+from tests.step.steps import kill_all_of, running
 
 TRIALS = 10
 ORACLE = json.dumps({"max_trials": TRIALS, "seed": 11})
@@ -108,11 +107,7 @@ def test_an_orphan_beside_its_retry_changes_nothing(commands, undisturbed):
     step = commands.start(
         "step", "--study", commands.study, "--hypermodel", "fast:objective", *options, SECONDS="0.3"
     )
-    while True:
-        study = Study.find(open_storage(commands.study))
-        if study is not None and study.state.running():
-            break
-        time.sleep(0.02)
+    running(commands)
     family = family_of(step.pid)
     for process in family:
         process.suspend()
@@ -168,13 +163,8 @@ def test_a_lane_that_dies_whole_loses_no_slot_of_a_hyperband_round(commands):
         *options,
         SECONDS="30",
     )
-    end = time.monotonic() + 60
-    while not (study := Study.find(open_storage(commands.study))) or not study.state.running():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    for child in psutil.Process(dying.pid).children(recursive=True):
-        child.kill()
-    dying.kill()
+    study = running(commands)
+    kill_all_of(dying)
     began = time.monotonic()
     code, output = commands.step(*options, "--owner", "living")
     assert code == 0, output
