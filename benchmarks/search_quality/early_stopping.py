@@ -38,7 +38,10 @@ def searched(name: str, oracle: str, seed: int, trials: int, rule: str | None) -
         return found["epochs"], found[live.MEASURES[name]]
     on_grid = grid(name) if name in GRIDS else None
     table = on_grid or trained(name)
-    found = run(made("ktcomponent", oracle, table, seed, max_trials=trials, stopping=rule), table)
+    found = run(
+        made("ktcomponent", oracle, table, seed, max_trials=trials, stopping=live.SETTINGS.get(rule, rule)),
+        table,
+    )
     reached = found["reached"]
     return found["epochs"], reached if on_grid is None else float(np.mean(on_grid.losses[:, -1] < reached))
 

@@ -31,8 +31,11 @@ RANGES = [dataclasses.replace(dimension, step=None) for dimension in SPACE]
 MEASURES = {"live": "wrong", "live-unseen": "unseen_wrong"}
 """Of what a search tells: the part of images that its best model gets wrong, of those that it was chosen by, or of others."""
 
+SETTINGS: dict[str | None, Any] = {"median-closer": {"rule": "median", "factor": 1.5}}
+"""Rules with other arguments than by default."""
+
 Job = tuple[str, int, str | None, int]
-"""An oracle's class, how many trials it has, a rule, and a seed."""
+"""An oracle's class, how many trials it has, a rule or one of `SETTINGS`, and a seed."""
 
 
 def search(job: Job) -> dict[str, Any]:
@@ -67,7 +70,9 @@ def search(job: Job) -> dict[str, Any]:
     by_x, unseen_x, by_y, unseen_y = train_test_split(
         rest_x, rest_y, train_size=0.5, random_state=0, stratify=rest_y
     )
-    oracle = getattr(ktcomponent.oracles, name)("val_accuracy", max_trials=trials, seed=seed, stopping=rule)
+    oracle = getattr(ktcomponent.oracles, name)(
+        "val_accuracy", max_trials=trials, seed=seed, stopping=SETTINGS.get(rule, rule)
+    )
     with tempfile.TemporaryDirectory() as folder:
         tuner = Tuner(oracle, program, directory=folder, project_name="live")
         tuner.search(
