@@ -11,6 +11,8 @@ from ktcomponent.hyperparameters import HyperParameters
 from ktcomponent.metrics import MetricHistory, MetricsTracker
 
 MAX_MESSAGE = 2000
+RUNGS = ("rungs", "stopped")
+"""What of a record the stopping rule has made."""
 
 
 class TrialStatus:
@@ -178,6 +180,15 @@ class Trial:
             **({} if self.stopped is None else {"stopped": self.stopped}),
         }
 
+    def take_rungs(self, record: Mapping[str, Any]) -> None:
+        """Sets what `record_of_rungs` told."""
+        self.rungs = {int(rung): float(value) for rung, value in record.get("rungs", {}).items()}
+        self.stopped = record.get("stopped")
+
+    def with_rungs(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """A record of the trial, with its rungs as they are now."""
+        return {**{k: v for k, v in record.items() if k not in RUNGS}, **self.record_of_rungs()}
+
     @classmethod
     def from_record(cls, trial_id: str, record: Mapping[str, Any], space: HyperParameters) -> Trial:
         """Makes a trial from its record and the oracle's search space, which is copied."""
@@ -197,8 +208,7 @@ class Trial:
         trial.enqueued = known.pop("enqueued", False)
         trial.why = known.pop("why", None)
         trial.unused = known.pop("unused", [])
-        trial.rungs = {int(rung): float(value) for rung, value in known.pop("rungs", {}).items()}
-        trial.stopped = known.pop("stopped", None)
+        trial.take_rungs({key: known.pop(key) for key in RUNGS if key in known})
         trial._unknown = known
         return trial
 

@@ -120,13 +120,16 @@ class StudyLedger:
         def decide(state: StudyState) -> Draft:
             self._renew(trial_id)
             method()
-            record = {**state.trials[trial_id], **self.oracle.trials[trial_id].record_of_rungs()}
-            patch = change(
-                state.document["oracle"]["trials"], trial_id, plain(record), ["oracle", "trials", trial_id]
-            )
-            return Draft("report", trial_id, self._attempt(trial_id), patch)
+            return self._report_of_rungs(state, trial_id)
 
         self._commit(decide)
+
+    def _report_of_rungs(self, state: StudyState, trial_id: str) -> Draft:
+        record = self.oracle.trials[trial_id].with_rungs(state.trials[trial_id])
+        patch = change(
+            state.document["oracle"]["trials"], trial_id, plain(record), ["oracle", "trials", trial_id]
+        )
+        return Draft("report", trial_id, self._attempt(trial_id), patch)
 
     def end_trial(self, trial: Trial, method: Callable[[Trial], None]) -> None:
         trial_id = trial.trial_id
@@ -213,13 +216,26 @@ class StudyLedger:
         """What this worker has reported of its running trial: `[metrics, step]` each."""
         return [[dict(metrics), step] for metrics, step in self._reports.get(trial_id, [])]
 
-    def restore_reports(self, trial_id: str, reports: Sequence[Sequence[Any]]) -> None:
-        """Takes up what an earlier attempt had reported until the checkpoint that this one goes on from.
+    def restore(self, trial_id: str, reports: Sequence[Sequence[Any]], rungs: Mapping[str, Any]) -> None:
+        """Takes up what was known of an earlier attempt at the checkpoint that this one goes on from.
 
-        An oracle that keeps reports of its own has those already, so they count in the trial's metrics alone.
+        Args:
+            trial_id: The trial.
+            reports: What `reports_of` told. An oracle that keeps reports of its own has them already, so they count in the
+                trial's metrics alone.
+            rungs: What `Trial.record_of_rungs` told. It is committed, since others are judged by it.
         """
         self._reports[trial_id] = [(dict(metrics), int(step)) for metrics, step in reports]
         self._renew(trial_id)
+
+        def decide(state: StudyState) -> Draft | None:
+            self._renew(trial_id)
+            trial = self.oracle.trials[trial_id]
+            before = trial.record_of_rungs()
+            trial.take_rungs(rungs)
+            return self._report_of_rungs(state, trial_id) if trial.record_of_rungs() != before else None
+
+        self._commit(decide)
 
     def watch_others(self) -> list[str]:
         """While there is nothing to claim: gives back what was claimed by workers that show no sign of life.

@@ -111,7 +111,7 @@ class Resumption:
         """The trial begins anew all the same."""
         say(f"Trial {self._place.trial_id} begins anew and not from its checkpoint: {reason}.")
         self._kept, self._best, self.results = None, None, []
-        self._ledger.restore_reports(self._place.trial_id, [])
+        self._ledger.restore(self._place.trial_id, [], {})
 
     def begin(self, weights: Path, best: SaveBestEpoch) -> None:
         """Puts back what the whole trial has so far: its best weights, and what was reported."""
@@ -120,7 +120,7 @@ class Resumption:
         best.best = self._kept["best"]
         if self._best is not None:
             shutil.copyfile(self._best, weights)
-        self._ledger.restore_reports(self._place.trial_id, self._kept["reports"])
+        self._ledger.restore(self._place.trial_id, self._kept["reports"], self._kept.get("rungs", {}))
         epoch, execution = self._kept["epoch"], self._kept["execution"]
         say(f"Trial {self._place.trial_id} goes on with epoch {epoch} of execution {execution}.")
 
@@ -170,6 +170,7 @@ class Resumption:
         self._taken = time.monotonic()
         said["results"] = [_kept_result(result) for result in self.results]
         said["reports"] = self._ledger.reports_of(self._place.trial_id)
+        said["rungs"] = self._ledger.oracle.get_trial(self._place.trial_id).record_of_rungs()
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         files = {ARRAYS: folder / ARRAYS}
         if weights.exists():

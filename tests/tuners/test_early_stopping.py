@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from ktcomponent import RandomSearch
+from ktcomponent import GridSearch, RandomSearch
 
 pytestmark = pytest.mark.slow
+
+keras = pytest.importorskip("keras")
 
 EPOCHS = 8
 
@@ -19,7 +21,9 @@ def early():
 
 
 def epochs_of(tuner, trial):
-    history = json.loads(tuner._host.storage.get(f"trials/{trial.trial_id}/1-1/history.json"))
+    storage = tuner._host.storage
+    attempt = tuner._ledger.study.state.leases[trial.trial_id]["attempt"]
+    history = json.loads(storage.get(f"trials/{trial.trial_id}/1-{attempt}/history.json"))
     return [len(execution["val_loss"]) for execution in history["executions"]]
 
 
@@ -51,6 +55,56 @@ def test_trainings_that_are_behind_end_early_and_the_best_goes_on(early, tmp_pat
     # An ended training counts with what it has reached, and its model is kept.
     assert ended[0].score == pytest.approx(ended[0].rungs[ended[0].stopped], rel=1e-5)
     tuner.load_model(ended[0])
+
+
+class BreakOff(keras.callbacks.Callback):
+    """Ends the process, as it were, when a training of a search begins an epoch, or ends."""
+
+    def __init__(self, training, epoch):
+        super().__init__()
+        self.training, self.epoch, self.trainings = training, epoch, [-1]
+
+    def __deepcopy__(self, memo):
+        return self  # each training gets a copy
+
+    def on_train_begin(self, logs=None):
+        self.trainings[0] += 1
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if (self.trainings[0], epoch) == (self.training, self.epoch):
+            raise KeyboardInterrupt
+
+    def on_train_end(self, logs=None):
+        if self.trainings[0] == self.training:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "at", [(0, 6), (5, None)], ids=["in the best training", "in one that was told to stop"]
+)
+def test_what_the_rule_knew_and_said_outlives_a_worker(early, tmp_path, at):
+    def search(folder, training=None, epoch=None):
+        tuner = GridSearch(
+            early.build,
+            "val_loss",
+            seed=1,
+            stopping={"rule": "median", "grace": 0, "min_trials": 2},
+            checkpoint_every=1,
+            executions_per_trial=2,
+            directory=folder,
+        )
+        _, data = early.search_args()
+        tuner.search(**data, verbose=0, callbacks=[BreakOff(training, epoch)])
+        trials = tuner.oracle.trials.values()
+        return [(t.stopped, t.rungs, t.score) for t in trials], [epochs_of(tuner, t) for t in trials]
+
+    undisturbed = search(tmp_path / "whole")
+    assert [stopped for stopped, _, _ in undisturbed[0]].count(None) == 2
+    # Two trainings of each of the first two trials, one of each other.
+    training = at[0] if at[0] == 0 else 2 + at[0]
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "broken", training, at[1])
+    assert search(tmp_path / "broken") == undisturbed
 
 
 def test_a_step_says_which_trainings_ended_early(commands):
