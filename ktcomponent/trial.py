@@ -194,7 +194,7 @@ class Trial:
         """Makes a trial from its record and the oracle's search space, which is copied."""
         known = dict(record)
         hyperparameters = space.copy()
-        hyperparameters.values = dict(known.pop("values"))
+        hyperparameters.values = space.revived(known.pop("values"))
         trial = cls(hyperparameters, trial_id, known.pop("status"), known.pop("message"))
         trial.metrics.metrics = {
             name: MetricHistory.from_config(history) for name, history in known.pop("metrics").items()

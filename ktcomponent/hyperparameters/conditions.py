@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ktcomponent.hyperparameters import nonfinite
+
 Value = int | float | str | bool
 
 
@@ -56,7 +58,7 @@ class Parent(Condition):
 
 
 def serialize(condition: Condition) -> dict[str, Any]:
-    return {"class_name": type(condition).__name__, "config": condition.get_config()}
+    return {"class_name": type(condition).__name__, "config": nonfinite.marked(condition.get_config())}
 
 
 def deserialize(config: Mapping[str, Any]) -> Condition:
@@ -67,4 +69,4 @@ def deserialize(config: Mapping[str, Any]) -> Condition:
     """
     if config["class_name"] != "Parent":
         raise ValueError(f"Unknown condition {config['class_name']!r}; expected 'Parent'.")
-    return Parent(**config["config"])
+    return Parent(**nonfinite.unmarked(config["config"]))

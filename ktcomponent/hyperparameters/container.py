@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ktcomponent.hyperparameters import types
+from ktcomponent.hyperparameters import nonfinite, types
 from ktcomponent.hyperparameters.conditions import Condition, Parent, Value
 from ktcomponent.hyperparameters.types import HyperParameter
 
@@ -232,8 +232,16 @@ class HyperParameters:
         hps = cls()
         for entry in config["space"]:
             hps._add(types.deserialize(entry))
-        hps.values = dict(config["values"])
+        hps.values = hps.revived(config["values"])
         return hps
+
+    def revived(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values as they were before JSON made strings of NaN and the infinities, which the space tells from strings."""
+        found = dict(values)
+        for name, value in values.items():
+            if nonfinite.is_text(value) and not any(hp.allows(value) for hp in self._by_name.get(name, [])):
+                found[name] = nonfinite.revived(value)
+        return found
 
     def find(self, name: str, conditions: Sequence[Condition]) -> HyperParameter | None:
         """The hyperparameter with this full name and these conditions, or None."""

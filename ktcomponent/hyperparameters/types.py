@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 from ktcomponent.hyperparameters import conditions as conditions_module
-from ktcomponent.hyperparameters import encoding
+from ktcomponent.hyperparameters import encoding, nonfinite
 from ktcomponent.hyperparameters.conditions import Condition, Value
 
 CLOSE = 1e-12
@@ -457,7 +457,7 @@ _TYPES: dict[str, type[HyperParameter]] = {t.__name__: t for t in (Int, Float, C
 
 
 def serialize(obj: HyperParameter) -> dict[str, Any]:
-    return {"class_name": type(obj).__name__, "config": obj.get_config()}
+    return {"class_name": type(obj).__name__, "config": nonfinite.marked(obj.get_config())}
 
 
 def deserialize(config: Mapping[str, Any]) -> HyperParameter:
@@ -471,4 +471,4 @@ def deserialize(config: Mapping[str, Any]) -> HyperParameter:
         raise ValueError(
             f"Unknown hyperparameter type {config['class_name']!r}; expected one of {sorted(_TYPES)}."
         )
-    return kind.from_config(config["config"])
+    return kind.from_config(nonfinite.unmarked(config["config"]))

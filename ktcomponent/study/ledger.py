@@ -27,6 +27,9 @@ from ktcomponent.study.state import StudyState
 from ktcomponent.study.study import Draft, Study, Writer
 from ktcomponent.trial import Trial, TrialStatus
 
+AS_THEY_ARE = ("hyperparameters", "trials")
+"""What of an oracle's state tells strings from numbers itself."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -358,7 +361,9 @@ class StudyLedger:
                 outcome[:] = [given_back]
                 return self._claim_of(state, tuner_id, trial_id, self._difference([trial_id]))
             for waiting in state.queue:
-                enqueued = self.oracle.trial_of_values(tuner_id, revive(waiting["values"]))
+                enqueued = self.oracle.trial_of_values(
+                    tuner_id, self.oracle.hyperparameters.revived(waiting["values"])
+                )
                 if enqueued is None:
                     break  # the search has no room for more trials
                 outcome[:] = [enqueued]
@@ -449,10 +454,12 @@ class StudyLedger:
             return
         document = self.study.state.document["oracle"]
         # Copied, since an oracle may keep and change what it is given. Records of trials are never changed.
-        state = {key: revive(value) for key, value in document.items() if key != "trials"}
+        state = {key: revive(value) for key, value in document.items() if key not in AS_THEY_ARE}
         held = self.study.state.held(self.writer.owner, self.writer.incarnation)
         self._held = {t: i for t, i in self._held.items() if i in held}
-        self.oracle.set_state({**state, "trials": document["trials"], "ongoing_trials": self._held})
+        self.oracle.set_state(
+            {**state, **{key: document[key] for key in AS_THEY_ARE}, "ongoing_trials": self._held}
+        )
         self.oracle.apply_settings(self.study.state.config["oracle"])
         for trial_id in self._reports:
             self._report_again(trial_id)

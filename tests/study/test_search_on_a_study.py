@@ -14,6 +14,7 @@ from ktcomponent.oracles import (
 from ktcomponent.oracles.registry import BUILT_IN, class_name
 from ktcomponent.study import Writer, incarnations
 from ktcomponent.study.binding import bind, kept_oracle
+from ktcomponent.tuners.base_tuner import BaseTuner
 
 ALL = {
     "random": lambda: RandomSearchOracle("loss", max_trials=16, seed=2),
@@ -328,3 +329,37 @@ def test_a_follower_neither_creates_nor_resets(storage):
     ledger.refresh()
     assert chief.get_trial(trial.trial_id).status == "RUNNING"
     assert len(ledger.study.state.owners) == 1
+
+
+INFINITY = float("inf")
+
+
+class Odd(BaseTuner):
+    """Strings that JSON could take for numbers, and numbers that it has no form for."""
+
+    def run_trial(self, trial):
+        hp = trial.hyperparameters
+        hp.Choice("norm", ["l1", "l2", "inf"])
+        hp.Choice("fill", ["nan", "inf", "-inf"])
+        hp.Fixed("missing", "nan")
+        hp.Fixed("most", INFINITY)
+        clip = hp.Choice("clip", [1.0, INFINITY])
+        with hp.conditional_scope("clip", [INFINITY]):
+            if clip == INFINITY:
+                hp.Int("n", 1, 5)
+        self.ran.append(dict(hp.values))
+        return float(len(self.ran))
+
+
+def test_strings_and_numbers_without_a_form_in_json_come_back_as_they_were(tmp_path):
+    ran = []
+    for trials in (4, 12):  # the second goes on with the study
+        tuner = Odd(RandomSearchOracle(max_trials=trials, seed=1), directory=tmp_path)
+        tuner.ran = ran
+        tuner.search()
+    assert any(values["clip"] == INFINITY for values in ran)
+    assert any(values["norm"] == "inf" for values in ran)
+    again = Odd(RandomSearchOracle(max_trials=12, seed=1), directory=tmp_path)
+    kept = [trial.hyperparameters.values for trial in again.oracle.trials.values()]
+    assert [repr(values) for values in kept] == [repr(values) for values in ran]
+    assert again.get_best_hyperparameters()[0].values == ran[0]
