@@ -117,7 +117,13 @@ def create_objective(objective: Any) -> Objective:
     if isinstance(objective, Objective):
         return objective
     if isinstance(objective, (list, tuple)):
-        return MultiObjective([create_objective(o) for o in objective])
+        objectives = [create_objective(o) for o in objective]
+        names = [o.name for o in objectives]
+        if not names or len(set(names)) < len(names):
+            raise ConfigurationError(
+                f"A list of objectives must name at least one metric, and each once, got {names}."
+            )
+        return MultiObjective(objectives)
     if isinstance(objective, Mapping):
         if set(objective) != {"name", "direction"}:
             raise ConfigurationError(

@@ -20,7 +20,9 @@ def test_an_objective_is_made_from_whatever_says_enough():
         assert create_objective(objective.get_config()) == objective
 
 
-@pytest.mark.parametrize("objective", ["my_metric", 3, {"name": "x"}, {"name": "x", "direction": "up"}])
+@pytest.mark.parametrize(
+    "objective", ["my_metric", 3, [], ["loss", "loss"], {"name": "x"}, {"name": "x", "direction": "up"}]
+)
 def test_an_objective_that_says_too_little_is_refused(objective):
     with pytest.raises(ConfigurationError):
         create_objective(objective)

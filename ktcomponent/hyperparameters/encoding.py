@@ -93,6 +93,14 @@ def _grown(lo: float, hi: float, u: float) -> float:
     return math.exp(math.log(lo) + u * (math.log(hi) - math.log(lo)))
 
 
+def _multiplied(lo: float, step: float, i: int) -> float:
+    """lo step^i, also where the power is larger than any float."""
+    try:
+        return lo * math.pow(step, i)
+    except OverflowError:
+        return math.exp(math.log(lo) + i * math.log(step))
+
+
 def _log_ratio(v: float, lo: float) -> float:
     """log(v / lo), also where the ratio is larger than any float."""
     return math.log(v / lo) if math.isfinite(v / lo) else math.log(v) - math.log(lo)
@@ -102,7 +110,7 @@ def count_steps(lo: float, hi: float, step: float, sampling: str) -> int:
     """How many values a range with a `step` has; its ends are included where the step reaches them."""
     if sampling == "linear":
         return int((hi - lo) / step + 1e-8) + 1
-    return int(math.log(hi / lo, step) + 1e-8) + 1
+    return int(_log_ratio(hi, lo) / math.log(step) + 1e-8) + 1
 
 
 def step_value(i: int, lo: float, hi: float, step: float, sampling: str) -> float:
@@ -110,9 +118,9 @@ def step_value(i: int, lo: float, hi: float, step: float, sampling: str) -> floa
     if sampling == "linear":
         v = lo + i * step
     elif sampling == "log":
-        v = lo * math.pow(step, i)
+        v = _multiplied(lo, step, i)
     else:
-        v = hi + lo - lo * math.pow(step, i)
+        v = hi + lo - _multiplied(lo, step, i)
     return min(max(v, lo), hi)
 
 
@@ -121,7 +129,7 @@ def nearest_step(v: float, lo: float, hi: float, step: float, sampling: str) -> 
     if sampling == "linear":
         i = (v - lo) / step
     elif sampling == "log":
-        i = math.log(v / lo, step)
+        i = _log_ratio(v, lo) / math.log(step)
     else:
-        i = math.log((hi + lo - v) / lo, step)
+        i = _log_ratio(hi + lo - v, lo) / math.log(step)
     return min(max(round(i), 0), count_steps(lo, hi, step, sampling) - 1)

@@ -82,20 +82,30 @@ class Drawing:
         return {hp.name: values[hp.name] for hp in self.hyperparameters.space if hp.name in values}
 
     def _compute_values_hash(self, values: Mapping[str, Any]) -> str:
-        text = repr([(name, str(_told_apart(values[name]))) for name in sorted(values)])
+        text = repr([(name, str(told_apart(values[name]))) for name in sorted(values)])
         return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
+
+    def _hash_of(self, trial: Trial) -> str:
+        """By which values a trial is known; one that is yet to run takes the defaults of what others have discovered."""
+        values: Mapping[str, Any] = trial.hyperparameters.values
+        if trial.status in (TrialStatus.RUNNING, TrialStatus.INVALID):
+            values = {**values, **self.hyperparameters.missing(values)}
+        return self._compute_values_hash(self._tuned(values))
 
     def _record_values(self, trial: Trial) -> None:
         trial.hyperparameters.ensure_active_values()
+        self._record_hash(trial)
+
+    def _record_hash(self, trial: Trial) -> None:
         before = self._id_to_hash[trial.trial_id]
-        now = self._compute_values_hash(self._tuned(trial.hyperparameters.values))
+        now = self._hash_of(trial)
         self._id_to_hash[trial.trial_id] = now
         if before is not None and before != now and before not in self._id_to_hash.values():
             self._tried_so_far.discard(before)
         self._tried_so_far.add(now)
 
 
-def _told_apart(value: Any) -> Any:
+def told_apart(value: Any) -> Any:
     """The same for numbers that are written or rounded in different ways: 1 and 1.0, 0.3 and 3 * 0.1."""
     if not isinstance(value, float) or not math.isfinite(value):
         return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -82,7 +82,9 @@ def _study(given: Any) -> EarlierStudy:
 
 def _trial(given: Any) -> EarlierTrial:
     match given:
-        case {"values": Mapping() as values, "score": int() | float() as score} if math.isfinite(score):
+        case {"values": Mapping() as values, "score": int() | float() as score} if (
+            abs(score) <= sys.float_info.max
+        ):
             return {"values": dict(values), "score": float(score)}
     raise ConfigurationError(
         f'A trial in `earlier` must be {{"values": {{...}}, "score": a finite number}}, got {given!r:.200}.'

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ktcomponent.hyperparameters import HyperParameter, HyperParameters, Int
+from ktcomponent.oracles.drawing import told_apart
 from ktcomponent.oracles.odometer import Odometer
 from ktcomponent.oracles.oracle import Oracle
 from ktcomponent.oracles.proposal import IDLE, RUNNING, STOPPED, Proposal
@@ -86,7 +87,19 @@ def axis(hp: HyperParameter) -> Sequence[Any]:
     """The values of a grid, the default first."""
     legal = hp.legal_values
     on_a_scale = isinstance(hp, Int) and hp.step is None
-    return _DefaultFirst(hp.default, list(hp.values) if legal is None or on_a_scale else legal)
+    if legal is None or on_a_scale or isinstance(legal, list):
+        legal = _apart(hp.default, hp.values if legal is None or on_a_scale else legal)
+    return _DefaultFirst(hp.default, legal)
+
+
+def _apart(default: Any, values: Iterable[Any]) -> list[Any]:
+    """Of values that are told apart by their rounding alone the first one, or the default."""
+    kept: dict[Any, Any] = {}
+    for value in values:
+        kept.setdefault(told_apart(value), value)
+    if (key := told_apart(default)) in kept:
+        kept[key] = default
+    return list(kept.values())
 
 
 class _DefaultFirst(Sequence[Any]):

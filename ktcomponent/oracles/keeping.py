@@ -109,8 +109,7 @@ class Keeping(Drawing):
         self._retry_queue = [t.trial_id for t in trials if t.status == TrialStatus.INVALID]
         self._id_to_hash.clear()
         for trial in trials:
-            values = self._tuned(trial.hyperparameters.values)
-            self._id_to_hash[trial.trial_id] = self._compute_values_hash(values)
+            self._id_to_hash[trial.trial_id] = self._hash_of(trial)
         self._tried_so_far = {h for h in self._id_to_hash.values() if h is not None}
 
     def _trial_of(self, trial_id: str, record: Mapping[str, Any]) -> Trial:

@@ -79,6 +79,10 @@ class Oracle(Judging, Keeping, Proposing):
         seed = optional_count("seed", seed, least=None)
         self.objective = create_objective(objective)
         self.max_trials = optional_count("max_trials", max_trials)
+        if not isinstance(hyperparameters, (HyperParameters, type(None))):
+            raise ConfigurationError(
+                f"`hyperparameters` must be a `HyperParameters` object, got {hyperparameters!r}."
+            )
         self.hyperparameters = hyperparameters or HyperParameters()
         self.allow_new_entries = allow_new_entries
         self.tune_new_entries = tune_new_entries
@@ -304,8 +308,11 @@ class Oracle(Judging, Keeping, Proposing):
                 f"`allow_new_entries` is False, but the model asks for new hyperparameters: {new}. "
                 "Declare them in `hyperparameters`, or allow new entries."
             )
-        if self.tune_new_entries:
+        if new and self.tune_new_entries:
             self.hyperparameters.merge(new)
+            for trial in self.trials.values():
+                if trial.status in (TrialStatus.RUNNING, TrialStatus.INVALID):
+                    self._record_hash(trial)
 
     def _decide(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         ledger = self._ledger

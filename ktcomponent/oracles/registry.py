@@ -82,7 +82,7 @@ def create_oracle(
         if hyperparameters is not None:
             arguments["hyperparameters"] = hyperparameters
         oracle = cls(**arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise ConfigurationError(f"The oracle {name} can't be made: {error}") from error
     oracle.chosen = reason
     return oracle

@@ -19,7 +19,7 @@ from ktcomponent.errors import ConfigurationError
 Curve = Mapping[int, float]
 
 GRACE = 0.15
-"""With this part, of 50 epochs the first 8 end nothing, of 10 the first 2."""
+"""With this part, of 50 epochs (whose last rung is after 32) none ends before 8, of 10 (8) none before 2."""
 
 
 class StoppingRule:
@@ -31,7 +31,7 @@ class StoppingRule:
         min_trials: A rung says nothing until so many other trainings have passed it.
 
     Attributes:
-        grace: No training ends within this part of the longest one, nor before any has come to its end.
+        grace: No training ends before this part of the last rung of the longest one, nor before any has come to its end.
 
     Raises:
         ConfigurationError: If an argument can't be used.
@@ -93,8 +93,8 @@ class MedianRule(StoppingRule):
 
     Args:
         min_steps, factor, min_trials: See `StoppingRule`.
-        grace: No training ends within this part of the longest one, nor before any has come to its end: the first epochs
-            favour what begins fast. With 0 only `min_steps` counts.
+        grace: No training ends before this part of the last rung of the longest one, nor before any has come to its end: the
+            first epochs favour what begins fast. With 0 only `min_steps` counts.
         leaders: Nor does one end that is no worse than one of so many others was then, which came to be the best of those that
             passed the last rung: where the best ones begin slowly, so may this one.
         latest: With how many it is compared at most, the last begun of those that came as far.

@@ -99,3 +99,12 @@ def test_every_value_of_a_discrete_domain_is_reached():
     assert Float("f", 0.001, 10, step=10, sampling="log").values[-1] == 10
     reached = {Int("i", 1, 10, sampling="log").prob_to_value(k / 1000) for k in range(1000)}
     assert reached == set(range(1, 11))
+
+
+def test_a_stepped_range_may_be_wider_than_any_float():
+    wide = Float("f", 1e-300, 1e300, step=10, sampling="log")
+    assert len(wide.legal_values) == 601
+    for unit in (0.0, 0.3, 0.999):
+        value = wide.prob_to_value(unit)
+        assert 1e-300 <= value <= 1e300
+        assert wide.prob_to_value(wide.value_to_prob(value)) == value

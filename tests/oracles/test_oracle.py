@@ -268,3 +268,8 @@ def test_retries_come_in_order_of_their_number_live_and_restored():
     again = RandomSearchOracle(max_trials=5, hyperparameters=space(), max_retries_per_trial=1)
     again.set_state(oracle.get_state())
     assert oracle.create_trial("c").trial_id == again.create_trial("c").trial_id == first.trial_id
+
+
+def test_a_space_must_be_hyperparameters():
+    with pytest.raises(ConfigurationError, match="must be a `HyperParameters` object"):
+        RandomSearchOracle(max_trials=2, hyperparameters={"rate": 0.1})

@@ -50,6 +50,7 @@ def test_trainings_that_were_ended_early_are_not_tried_again():
         (lambda hp: hp.Int("d", 16, 48, step=16, default=32.0), 3),
         (lambda hp: hp.Choice("d", [1.0, 2.0], default=1), 2),
         (lambda hp: hp.Boolean("d", default=1), 2),
+        (lambda hp: hp.Choice("d", [0.3, 3 * 0.1, 0.5]), 2),
     ],
 )
 def test_a_default_is_a_value_of_its_domain_however_it_is_written(oracle, declare, size):
@@ -110,3 +111,37 @@ def test_executions_whose_mean_is_no_finite_number_make_an_invalid_trial(told):
     oracle.end_trial(Trial(trial.hyperparameters, trial.trial_id, "COMPLETED"))
     assert oracle.trials[trial.trial_id].status == "FAILED"
     assert "not a finite number" in oracle.trials[trial.trial_id].message
+
+
+@pytest.mark.parametrize("default", [0.15, 3 * 0.05])
+def test_a_grid_passes_over_a_value_that_is_its_default_written_in_another_way(default):
+    def declare(hp):
+        hp.Float("rate", 0, 1, default=default)
+        hp.Boolean("norm")
+
+    oracle = GridSearchOracle("loss")
+    tried = run(oracle, declare)
+    assert len(tried) == len({f"{v['rate']:.9g} {v['norm']}" for v in tried}) == oracle.planned_trials() == 20
+
+
+@pytest.mark.parametrize("oracle", PLAIN)
+@pytest.mark.parametrize("seed", range(20))
+def test_what_another_trial_has_discovered_counts_for_those_that_run(oracle, seed):
+    """Two lanes: a trial that runs with `kind` alone will take the default of `norm`."""
+
+    def finish(trial):
+        if trial.hyperparameters.Choice("kind", ["a", "b", "c"]) != "a":
+            trial.hyperparameters.Boolean("norm")
+        oracle.update_space(trial.hyperparameters)
+        end(oracle, trial, 1.0)
+
+    oracle = oracle("loss", max_trials=9, seed=seed)
+    finish(oracle.create_trial("0"))
+    lanes = [oracle.create_trial(str(lane)) for lane in range(2)]
+    while any(trial.status == "RUNNING" for trial in lanes):
+        for lane, trial in enumerate(lanes):
+            if trial.status == "RUNNING":
+                finish(trial)
+            lanes[lane] = oracle.create_trial(str(lane))
+    tried = [str(sorted(t.hyperparameters.values.items())) for t in oracle.trials.values()]
+    assert len(tried) == len(set(tried))
